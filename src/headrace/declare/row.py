@@ -28,9 +28,7 @@ class Row:
             return self._columns[name]
         except KeyError:
             near = get_close_matches(name, self._columns, n=1)
-            remedy = (
-                f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self._columns) or 'no columns'}"
-            )
+            remedy = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self._columns) or 'no columns'}"
             raise DeclarationError(self._subject, f"it has no column {name!r}", remedy) from None
 
     __getitem__ = __getattr__
