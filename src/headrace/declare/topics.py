@@ -1,0 +1,54 @@
+"""The names of a project's topics, and the role that produces each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.declare.declaration import Declaration
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Topic names of one project.
+
+    >>> Topics("demand").enriched("sale")
+    'demand.enriched.sale'
+    """
+
+    project: str
+
+    @classmethod
+    def of(cls, declaration: Declaration) -> Topics:
+        return cls(declaration.name)
+
+    def enriched(self, stream: str) -> str:
+        """Checked and joined records of a stream; owner: enrich."""
+        return f"{self.project}.enriched.{stream}"
+
+    def dead(self, stream: str) -> str:
+        """Records of a stream that failed; owner: enrich."""
+        return f"{self.project}.dead.{stream}"
+
+    def table(self, table: str) -> str:
+        """Changed and deleted rows of a table; owner: tables."""
+        return f"{self.project}.table.{table}"
+
+    @property
+    def tiles(self) -> str:
+        """Absolute partials of every view and the list of epochs; owner: tile."""
+        return f"{self.project}.tiles"
+
+    @property
+    def history(self) -> str:
+        """As `tiles`, from `headrace backfill`; owner: backfill."""
+        return f"{self.project}.tiles.history"
+
+    @property
+    def predictions(self) -> str:
+        """Predictions with their features as served; owner: serve."""
+        return f"{self.project}.predictions"
+
+    @property
+    def ledger(self) -> str:
+        """Alerts and retraining decisions; owner: monitor."""
+        return f"{self.project}.ledger"
