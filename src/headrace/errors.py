@@ -52,6 +52,10 @@ class SchemaError(HeadraceError):
     """A schema is unknown, malformed, or does not describe the bytes."""
 
 
+class UnknownSchema(SchemaError):
+    """No schema has the id that bytes carry. (A registry that does not answer is another error.)"""
+
+
 class IncompatibleSchema(SchemaError):
     """A new schema version could not read what the old one wrote."""
 

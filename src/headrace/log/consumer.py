@@ -10,7 +10,6 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-from headrace.errors import LogError
 from headrace.log.batches import Batch, Mark, Partition, Positions
 from headrace.log.contract import Log
 
@@ -39,11 +38,11 @@ class Consumer:
     """Feeds a sink from topics.
 
     A partition that the sink does not know is read from the first offset kept. A topic that does not exist yet is
-    waited for. limit: of records read from one partition in one step (a batch is never cut, so it may be a few more).
+    waited for. limit: of records read from one partition in one step (a batch is never cut, so it may be more).
 
-    The mark is the least of the newest marks passed in the partitions, None while one of them (or a whole topic) has
-    passed none. Partitions are not held back to each other's marks: records behind a mark may be applied before the
-    mark counts as passed.
+    The mark is the least of the newest marks passed in the partitions, None while one of them (or a whole
+    topic) has passed none. Partitions are not held back to each other's marks: records behind a mark may be applied
+    before it counts as passed.
     """
 
     def __init__(self, log: Log, topics: Sequence[str], sink: Sink, limit: int = 50_000) -> None:
@@ -51,19 +50,21 @@ class Consumer:
         self._topics = list(topics)
         self._sink = sink
         self._limit = limit
-        self._forget()
+        self._waiting = list(topics)
+        self._positions: dict[Partition, int] = {}
+        self._marks: dict[Partition, int | None] = {}
 
     def step(self) -> int:
         """Reads once and applies once; how many records (a mark counts as one). OffsetOutOfRange propagates."""
         self._join()
         batches: list[Batch] = []
         positions, marks = dict(self._positions), dict(self._marks)
-        for partition, offset in self._positions.items():
-            for batch in self._log.read(*partition, offset, self._limit):
+        for (topic, number), offset in self._positions.items():
+            for batch in self._log.read(topic, number, offset, self._limit):
                 batches.append(batch)
-                positions[partition] = batch.end
+                positions[topic, number] = batch.end
                 if isinstance(batch.content, Mark):
-                    marks[partition] = batch.content.time
+                    marks[topic, number] = batch.content.time
         if not batches:
             return 0
         count = sum(positions.values()) - sum(self._positions.values())
@@ -83,8 +84,8 @@ class Consumer:
 
     def _forget(self) -> None:
         self._waiting = list(self._topics)
-        self._positions: dict[Partition, int] = {}
-        self._marks: dict[Partition, int | None] = {}
+        self._positions = {}
+        self._marks = {}
 
     def _join(self) -> None:
         """Begins with the topics that exist by now: at the sink's position, else at the first offset kept."""

@@ -60,7 +60,8 @@ def partitions_for(keys: pa.Array | pa.ChunkedArray, partitions: int) -> npt.NDA
         return np.zeros(0, np.int64)
     unique = _partitions(encoded.dictionary.cast(pa.large_binary()), partitions)
     places = encoded.indices.fill_null(len(unique)).to_numpy(zero_copy_only=False)
-    return np.append(unique, 0)[places]
+    found: npt.NDArray[np.int64] = np.append(unique, 0)[places]
+    return found
 
 
 def _partitions(keys: pa.LargeBinaryArray, partitions: int) -> npt.NDArray[np.int64]:
@@ -70,7 +71,7 @@ def _partitions(keys: pa.LargeBinaryArray, partitions: int) -> npt.NDArray[np.in
     _, offsets_buffer, data_buffer = keys.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[keys.offset : keys.offset + len(keys) + 1]
     data = np.frombuffer(data_buffer or b"", np.uint8)
-    data = np.concatenate([data, np.zeros(4, np.uint8)]).astype(np.uint32)
+    data = np.concatenate([data, np.zeros(4, np.uint8)])
     begin, length = offsets[:-1], np.diff(offsets)
     m = np.uint32(_M)
     h = np.uint32(_SEED) ^ length.astype(np.uint32)
@@ -89,5 +90,9 @@ def _partitions(keys: pa.LargeBinaryArray, partitions: int) -> npt.NDArray[np.in
     return (h & np.uint32(0x7FFFFFFF)).astype(np.int64) % partitions
 
 
-def _word(data: npt.NDArray[np.uint32], at: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-    return data[at] | data[at + 1] << np.uint32(8) | data[at + 2] << np.uint32(16) | data[at + 3] << np.uint32(24)
+def _word(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    """The four bytes from each place on, little-endian."""
+    words = np.zeros(len(at), np.uint32)
+    for place in range(4):
+        words |= data[at + place].astype(np.uint32) << np.uint32(8 * place)
+    return words

@@ -28,7 +28,8 @@ from headrace.log.contract import Commit, Topic
 
 _VERSION: Final = 1
 _TABLES: Final = """
-CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL, retention INTEGER);
+CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL,
+    retention INTEGER);
 CREATE TABLE bounds (topic INTEGER, partition INTEGER, first INTEGER NOT NULL, next INTEGER NOT NULL,
     PRIMARY KEY (topic, partition)) WITHOUT ROWID;
 CREATE TABLE batches (topic INTEGER, partition INTEGER, next INTEGER, count INTEGER NOT NULL, kind INTEGER NOT NULL,

@@ -1,7 +1,7 @@
 """Whether a reader's schema can read what a writer's schema wrote.
 
-Source: Apache Avro 1.11 specification, "Schema Resolution". Stricter than it in one place: every branch of a writer's
-union must be readable, because any of them may have been written.
+Source: Apache Avro 1.11 specification, "Schema Resolution". Stricter in one place: every branch of a writer's union
+must be readable, because any of them may have been written.
 """
 
 from __future__ import annotations
@@ -54,10 +54,12 @@ class _Resolution:
         if kind == "union":
             if not any(self._fits(branch, writer, path, space, written_space) for branch in reader):
                 options = ", ".join(_label(_resolved(branch, space, self._readers), space) for branch in reader)
-                yield f"{path or 'schema'}: none of the reader's branches ({options}) can read {_label(writer, written_space)}"
+                found = _label(writer, written_space)
+                yield f"{path or 'schema'}: none of the reader's branches ({options}) can read {found}"
         elif kind != written:
             if kind not in _PROMOTIONS.get(written, ()):
-                yield f"{path or 'schema'}: a reader of {_label(reader, space)} cannot read {_label(writer, written_space)}"
+                wanted, found = _label(reader, space), _label(writer, written_space)
+                yield f"{path or 'schema'}: a reader of {wanted} cannot read {found}"
         elif kind == "array":
             yield from self.differences(reader["items"], writer["items"], f"{path}[]", space, written_space)
         elif kind == "map":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import fastavro
 
-from headrace.errors import IncompatibleSchema, SchemaError
+from headrace.errors import IncompatibleSchema, SchemaError, UnknownSchema
 from headrace.schema.compatibility import incompatibilities
 from headrace.schema.contract import AvroSchema, Compatibility, Registered
 
@@ -61,7 +61,7 @@ class FolderSchemas:
         if schema_id not in self._by_id:
             self._by_id = {registered.id: registered for registered in self._all()}
         if schema_id not in self._by_id:
-            raise SchemaError(
+            raise UnknownSchema(
                 f"schema {schema_id}", f"{self._folder} has none with this id", "register it, or correct the folder"
             )
         return self._by_id[schema_id].schema
