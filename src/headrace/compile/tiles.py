@@ -1,8 +1,8 @@
 """Tiles as DuckDB SQL: from enriched records to events of a view, from events to partials, and partials merged.
 
 The columns of a tile, and what its slots hold in each family, are laid out in docs/architecture.md. Moments follow
-Welford within a batch (DuckDB's var_pop) and Chan, Golub and LeVeque (1979) between batches, so that values far from
-zero keep their precision.
+Welford within a batch (DuckDB's var_pop) and Chan, Golub and LeVeque (1979) between batches, so that values far
+from zero keep their precision.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def events_sql(view: View, source: str) -> str:
     >>> sale = ibis.table({"sku": "string", "units": "int64"}, name="sale")
     >>> view = View("v", "sale", ("sku",), 60_000, "total", sale.units, ColumnType("int"))
     >>> import duckdb
-    >>> record = "(SELECT 'a' AS sku, 3 AS units, 61_000 AS _time, 61_500 AS _arrival, NULL AS _file, 0 AS _partition, 7 AS _offset)"
-    >>> duckdb.sql(events_sql(view, record)).fetchall()
+    >>> place = "61_500 AS _arrival, NULL AS _file, 0 AS _partition, 7 AS _offset"
+    >>> duckdb.sql(events_sql(view, f"(SELECT 'a' AS sku, 3 AS units, 61_000 AS _time, {place})")).fetchall()
     [('a', 60000, 61000, 61500, None, 0, 7, 3)]
     """
     system = ["_time", "_arrival", "_file", "_partition", "_offset"]
@@ -59,7 +59,8 @@ def events_sql(view: View, source: str) -> str:
         rows, value = source, "1::BIGINT"
     else:
         kept = [*system, *(name for name in view.by if name not in system)]
-        rows, value = f"({select({'_value': view.expression}, source, kept)})", _value(view)
+        values = select({"_value": view.expression}, "_source", kept)
+        rows, value = f"(WITH _source AS (SELECT * FROM {source}) {values})", _value(view)
     return (
         f"SELECT * FROM (SELECT {key_sql(view.by)} AS key, (_time - _time % {view.hop})::BIGINT AS hop, "
         f"{', '.join(system)}, {value} AS value FROM {rows}) WHERE key IS NOT NULL"
@@ -101,10 +102,10 @@ def tiles_sql(view: View, events: str) -> str:
 
 
 def merge_sql(view: View, held: str, fresh: str) -> str:
-    """Each tile of `fresh`, merged with the one of the same key and hop in `held` where there is one: columns `TILE`.
+    """Each tile of `fresh`, merged with the one of the same key and hop in `held` if there is one: columns `TILE`.
 
-    held, fresh: relations of tiles, each with at most one tile of a key and hop. The merge is associative, up to the
-    rounding of floats.
+    held, fresh: relations of tiles, each with at most one tile of a key and hop. The merge is associative, up to
+    the rounding of floats.
     """
     return (
         f"SELECT r.key, r.hop, greatest(l.newest, r.newest) AS newest, coalesce(l.n, 0) + r.n AS n, "
