@@ -1,0 +1,65 @@
+"""What each archived topic holds: the columns of docs/architecture.md, by topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import pyarrow as pa
+
+from headrace.declare.declaration import Declaration, StreamDef, TableDef
+from headrace.declare.topics import Topics
+from headrace.declare.types import ColumnType
+
+Columns = Mapping[str, ColumnType]
+
+LOG_PARTITION: Final = "_log_partition"
+LOG_OFFSET: Final = "_log_offset"
+"""A row's place in the topic that it was archived from; null for history, which never was in one."""
+
+_INT, _STR, _FLOAT, _BOOL = ColumnType("int"), ColumnType("str"), ColumnType("float"), ColumnType("bool")
+RECORD: Final[Columns] = {"_time": _INT, "_arrival": _INT, "_file": _STR, "_partition": _INT, "_offset": _INT}
+CHANGE: Final[Columns] = {"_key": _STR, "_deleted": _BOOL, "_arrival": _INT, "_valid": _INT}
+PREDICTION: Final[Columns] = {
+    "_id": _STR, "_t": _INT, "_made": _INT, "_model": _STR, "_prediction": _FLOAT, "_unknown": _BOOL,
+}  # fmt: skip
+
+
+def archived(declaration: Declaration) -> dict[str, Columns]:
+    """The columns of each topic that is archived, in the order of their schemas: enriched, changes, predictions."""
+    topics = Topics.of(declaration)
+    return {
+        **{topics.enriched(title): _records(stream) for title, stream in declaration.streams.items()},
+        **{topics.table(title): _changes(table) for title, table in declaration.tables.items()},
+        topics.predictions: {
+            **PREDICTION,
+            **declaration.request,
+            **{f"feature__{feature.name}": feature.type for feature in declaration.features},
+        },
+    }
+
+
+def _records(stream: StreamDef) -> Columns:
+    return {**stream.enriched, **RECORD}
+
+
+def _changes(table: TableDef) -> Columns:
+    return {**table.columns, **CHANGE}
+
+
+def arrow(columns: Columns) -> pa.Schema:
+    """The columns of an archived topic's table: those of the topic, and each row's place in it."""
+    fields = [pa.field(name, kind.arrow) for name, kind in columns.items()]
+    return pa.schema([*fields, pa.field(LOG_PARTITION, pa.int64()), pa.field(LOG_OFFSET, pa.int64())])
+
+
+def schemas(declaration: Declaration) -> dict[str, pa.Schema]:
+    """What `Archive` needs to know of a project: the columns of each archived topic.
+
+    >>> import tempfile
+    >>> from headrace.archive.delta import Archive
+    >>> archive = Archive(tempfile.mkdtemp(), {"sales": arrow({"sku": ColumnType("str")})})
+    >>> archive.read("sales").column_names
+    ['sku', '_log_partition', '_log_offset']
+    """
+    return {topic: arrow(columns) for topic, columns in archived(declaration).items()}
