@@ -52,3 +52,9 @@ class Topics:
     def ledger(self) -> str:
         """Alerts and retraining decisions; owner: monitor."""
         return f"{self.project}.ledger"
+
+    @property
+    def clock(self) -> str:
+        """Under replay, marks: partition 0 `opened` (all that arrived before is in), 1 `closed` (all
+        that was to be asked before the next step is answered); owner: producers."""
+        return f"{self.project}.clock"

@@ -1,0 +1,68 @@
+"""A feed: a stream's recorded events in the order of their arrival, cut into steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from headrace.declare.declaration import StreamDef
+from headrace.declare.keys import quoted
+from headrace.errors import SourceError
+
+ARRIVAL = "arrival"
+"""The column of a recorded file that says when each event arrived; without it, an event arrives when it happens."""
+
+
+class Feed:
+    """Recorded events of one stream, by arrival.
+
+    table: the stream's columns. arrivals: int64 ms, ascending.
+    """
+
+    def __init__(self, stream: StreamDef, table: pa.Table, arrivals: np.ndarray) -> None:
+        order = np.argsort(arrivals, kind="stable")
+        self.stream = stream
+        self._arrivals = arrivals[order]
+        self._table = table.take(pa.array(order)).combine_chunks()
+
+    @classmethod
+    def read(cls, stream: StreamDef, files: Sequence[Path]) -> Feed:
+        """Reads Parquet files that hold the stream's columns (times are UTC), and perhaps `arrival`."""
+        connection = duckdb.connect()
+        connection.execute("SET TimeZone = 'UTC'")
+        names = ", ".join(f"'{file}'" for file in files)
+        try:
+            there = connection.execute(f"DESCRIBE SELECT * FROM read_parquet([{names}])").fetchall()
+        except duckdb.Error as error:
+            raise SourceError(f"feed of {stream.title}", f"{error}", "name Parquet files that exist") from error
+        missing = set(stream.columns) - {row[0] for row in there}
+        if missing:
+            raise SourceError(
+                f"feed of {stream.title}",
+                f"no column {', '.join(sorted(missing))} in the files",
+                "add it to the files",
+            )
+        columns = ", ".join(_typed(name, kind.kind) for name, kind in stream.columns.items())
+        source = ARRIVAL if any(row[0] == ARRIVAL for row in there) else stream.time
+        query = f"SELECT {columns}, epoch_ms({quoted(source)}::TIMESTAMP) AS _at FROM read_parquet([{names}])"
+        table = connection.execute(query).to_arrow_table()
+        return cls(stream, table.drop_columns(["_at"]), table.column("_at").to_numpy())
+
+    def between(self, since: int, until: int) -> tuple[pa.Table, np.ndarray]:
+        """Events with `since <= arrival < until`, and their arrivals."""
+        low, high = np.searchsorted(self._arrivals, [since, until], side="left")
+        return self._table.slice(low, high - low), self._arrivals[low:high]
+
+    def count(self, since: int, until: int) -> int:
+        low, high = np.searchsorted(self._arrivals, [since, until], side="left")
+        return int(high - low)
+
+
+def _typed(name: str, kind: str) -> str:
+    types = {"str": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "time": "TIMESTAMP_MS"}
+    cast = f"{quoted(name)}::TIMESTAMP" if kind == "time" else quoted(name)
+    return f"CAST({cast} AS {types[kind]}) AS {quoted(name)}"

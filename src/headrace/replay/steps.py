@@ -1,0 +1,28 @@
+"""The steps of a replay: instants at most one hop apart, with every grid point among them."""
+
+from __future__ import annotations
+
+from headrace.declare.declaration import Declaration
+from headrace.declare.duration import DAY
+from headrace.declare.label import Grid
+
+
+def longest_step(declaration: Declaration) -> int:
+    """The largest step that leaves every result as it is: the shortest hop, ms."""
+    return min((view.hop for view in declaration.views.values()), default=DAY)
+
+
+def steps(declaration: Declaration, since: int, until: int, step: int) -> list[int]:
+    """The marks of a replay of `[since, until]`: multiples of `step`, the grid's points, and the ends; ms."""
+    marks = {since, until, *range(since - since % step + step, until, step)}
+    examples = declaration.label.examples
+    if isinstance(examples, Grid):
+        first = since - (since - examples.offset) % examples.every
+        marks |= {point for point in range(first, until + 1, examples.every) if since <= point <= until}
+    return sorted(marks)
+
+
+def on_grid(declaration: Declaration, time: int) -> bool:
+    """Whether the project draws examples at this instant."""
+    examples = declaration.label.examples
+    return isinstance(examples, Grid) and (time - examples.offset) % examples.every == 0

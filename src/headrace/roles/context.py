@@ -1,0 +1,73 @@
+"""What every role's process is given: the declaration, the opened seams, a clock, and when to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headrace.declare.declaration import Declaration
+from headrace.log.batches import Positions
+from headrace.log.clock import Clock
+from headrace.log.contract import Log
+from headrace.profiles import Profile
+from headrace.schema.contract import Schemas
+
+IDLE = 0.004
+"""Seconds of rest when there is nothing to do."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One role's surroundings."""
+
+    role: str
+    declaration: Declaration
+    profile: Profile
+    log: Log
+    schemas: Schemas
+    clock: Clock
+    stop: threading.Event
+    say: logging.Logger
+
+    @classmethod
+    def of(cls, role: str, declaration: Declaration, profile: Profile) -> Context:
+        log = profile.open_log()
+        return cls(
+            role,
+            declaration,
+            profile,
+            log,
+            profile.open_schemas(),
+            profile.open_clock(declaration, log),
+            threading.Event(),
+            logging.getLogger(f"headrace.{role}"),
+        )
+
+    def stop_on_signals(self) -> None:
+        """Ctrl-C and a supervisor's TERM let the role end its step and leave."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.stop.set())
+
+    def loop(self, step: Callable[[], int]) -> None:
+        """Steps until told to stop, resting when a step did nothing."""
+        while not self.stop.is_set():
+            if step() == 0:
+                self.stop.wait(IDLE)
+
+
+class Progress:
+    """Publishes how far a sink has come as its group's offsets: for lag and for the replayer only."""
+
+    def __init__(self, context: Context) -> None:
+        self._writer = context.log.writer(context.role)
+        self._last: tuple[Positions, int | None] | None = None
+
+    def publish(self, positions: Positions, mark: int | None) -> None:
+        state = (dict(positions), mark)
+        if state != self._last:
+            with self._writer.transaction() as transaction:
+                transaction.commit(positions, mark)
+            self._last = state

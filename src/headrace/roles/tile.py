@@ -1,0 +1,13 @@
+"""The tile role: enriched records to tiles; a new window's history from the archive."""
+
+from __future__ import annotations
+
+from headrace.archive.history import history
+from headrace.roles.context import Context
+from headrace.stream.tiler import Tiler
+
+
+def run(context: Context) -> None:
+    past = history(context.profile.open_archive(), context.declaration)
+    tiler = Tiler(context.declaration, context.log, context.schemas, past)
+    context.loop(tiler.step)

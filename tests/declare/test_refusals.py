@@ -1,0 +1,134 @@
+"""A project that is wrong is refused when it is loaded: the error names the object, the cause and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.compile.load import load
+from headrace.errors import DeclarationError
+
+GOOD = """
+import headrace as hr
+from headrace import Float, Int, Null, Str, Stream, Table, Time, future, window
+
+class Supplier(Table, source="suppliers.csv", key="sku"):
+    sku: Str
+    category: Str
+    lead_days: Int
+
+class Sale(Stream, topic="shop.sales", key="sku", time="sold_at", lateness="10m"):
+    sku: Str
+    region: Str
+    units: Int
+    price: Float
+    sold_at: Time
+
+demand = hr.Project("demand", entity=("sku", "region"))
+
+@demand.check(Sale)
+def valid(sale):
+    return {"units": sale.units >= 0}
+
+@demand.enrich(Sale, Supplier)
+def sales(sale, supplier):
+    return {"category": supplier.category.fill_null("other"), "revenue": sale.units * sale.price}
+
+@demand.windows(Sale, every="1h")
+def history(sale):
+    return {"sales_7d": window.rate(sale.units, "7d", per="1d", by="sku"),
+            "category_7d": window.sum(sale.revenue, "7d", by=("category", "region"))}
+
+@demand.features
+def now(request, history, supplier, calendar):
+    return {"day": calendar.day_of_week, "sales": history.sales_7d, "lead": supplier.lead_days,
+            "where": request.category + ":" + request.region}
+
+@demand.label(Sale, examples=hr.grid("7d", active="28d"))
+def units_next_7d(sale):
+    return future.sum(sale.units, "7d")
+
+@demand.model(seed=1)
+def train(x, y, depth: int = 6):
+    return None
+
+demand.monitor(mae=hr.rises(0.1), psi=hr.above(0.2))
+demand.retrain(on=("mae",), promote=hr.better("mae", by=0.01))
+"""
+
+WRONG = {
+    "unknown column in a check": ("sale.units >= 0", "sale.unit >= 0", "stream Sale", "'unit'", "'units'"),
+    "unknown column in a feature": ("history.sales_7d", "history.sales_8d", "history", "sales_8d", "sales_7d"),
+    "hop does not divide": ('every="1h"', 'every="5h"', "windows history.sales_7d", "5h", "every="),
+    "too many tiles": ('every="1h"', 'every="1m"', "windows history.sales_7d", "10081 tiles", "hop"),
+    "outside the allow-list": (
+        '"sales": history.sales_7d',
+        '"sales": history.sales_7d.cast("string")',
+        "features.sales",
+        "",
+        "",
+    ),
+    "window looks ahead": ('window.rate(sale.units, "7d", per="1d", by="sku")', 'future.sum(sale.units, "7d")',
+                           "windows history.sales_7d", "leak", "window"),
+    "label as a feature": ('"day": calendar', '"units_next_7d": calendar', "now.units_next_7d", "leak", "rename"),
+    "label as a parameter": ("def now(request,", "def now(units_next_7d, request,", "features now", "leak", "drop"),
+    "no such parameter": ("def now(request,", "def now(weather, request,", "features now", "'weather'", "calendar"),
+    "unknown key of a stream": ('key="sku", time', 'key="shop", time', "stream Sale", "'shop'", "key="),
+    "time that is no time": ('time="sold_at"', 'time="price"', "stream Sale", "'price'", "Time"),
+    "key that cannot be known": ('by="sku")', 'by="units")', "windows history.sales_7d", "'units'", "entity="),
+    "key that is a float": ('by="sku")', 'by="price")', "windows history.sales_7d", "'price'", "text"),
+    "name taken by the stream": ('"revenue": ', '"units": ', "enrich sales.units", "Sale", "rename"),
+    "not a duration": ('lateness="10m"', 'lateness="ten"', "stream Sale", "'ten'", "7d"),
+    "two rules of a metric": ("demand.retrain(", "demand.monitor(mae=hr.rises(0.3))\ndemand.retrain(", "monitor mae",
+                              "twice", "keep one"),
+    "unmonitored trigger": ('on=("mae",)', 'on=("rmse",)', "retrain", "'rmse'", "monitor(rmse"),
+    "unknown metric": ("psi=hr", "psy=hr", "monitor psy", "no such metric", "psi"),
+    "not a column type": ("units: Int", "units: int", "Sale.units", "int", "Null"),
+    "reserved name": ("price: Float", "_price: Float", "Sale._price", "system", "rename"),
+    "time zone": ('"region"))\n\n@demand.check', '"region"), timezone="Mars")\n\n@demand.check', "project demand",
+                  "Mars", "UTC"),
+    "parameter without a default": ("depth: int = 6", "depth: int", "model train", "'depth'", "number"),
+    "sum of text": ("window.sum(sale.revenue", "window.sum(sale.region", "windows history.category_7d", "Str", "number"),
+    "join column missing": ("enrich(Sale, Supplier)", 'enrich(Sale, Supplier, on={"sku": "code"})', "enrich sales",
+                            "'code'", "on="),
+    "syntax": ("def valid(sale):", "def valid(sale:", "project", "imported", "correct"),
+    "two labels": ("@demand.model", "@demand.label(Sale, examples=hr.grid('7d', active='7d'))\n"
+                   "def more(sale):\n    return future.count('7d')\n\n@demand.model", "project demand", "twice", "keep"),
+    "duplicate windows": ("@demand.features", "@demand.windows(Sale)\ndef history(sale):\n    return {}\n\n"
+                          "@demand.features", "windows history", "two", "rename"),
+}  # fmt: skip
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "project.py"
+    file.write_text(text)
+    return file
+
+
+def test_the_good_project_loads(tmp_path: Path) -> None:
+    declaration = load(write(tmp_path, GOOD))
+    assert [feature.name for feature in declaration.features] == ["day", "sales", "lead", "where"]
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_project_is_refused(case: str, tmp_path: Path) -> None:
+    old, new, subject, cause, remedy = WRONG[case]
+    assert GOOD.count(old) >= 1
+    with pytest.raises(DeclarationError) as refused:
+        load(write(tmp_path, GOOD.replace(old, new, 1)))
+    assert subject in refused.value.subject
+    assert cause in refused.value.cause
+    assert remedy in refused.value.remedy or remedy in refused.value.cause
+
+
+def test_loading_does_no_io(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table's file does not exist: loading never looks for it."""
+    assert load(write(tmp_path, GOOD)).tables["supplier"].source == "suppliers.csv"
+
+
+def test_a_views_identity_is_its_definition(tmp_path: Path) -> None:
+    before = load(write(tmp_path, GOOD))
+    added = '"new": window.max(sale.units, "7d", by="sku"), "sales_7d"'
+    after = load(write(tmp_path, GOOD.replace('"sales_7d"', added, 1)))
+    assert set(before.views) < set(after.views)
