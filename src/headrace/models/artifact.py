@@ -1,0 +1,202 @@
+"""A model on disk: the native model file, `spec.json`, and the sha256 of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headrace.errors import ModelError
+from headrace.models.baseline import Baseline
+from headrace.models.encoding import Encoding, Scalar
+from headrace.models.formats import Predictor, format_named, format_of
+from headrace.models.metrics import Task
+
+SPEC: Final = "spec.json"
+SEAL: Final = "sha256"
+
+
+@dataclass(frozen=True)
+class Span:
+    """The first and the last t of some examples (ms), and how many they are."""
+
+    first: int
+    last: int
+    examples: int
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that is known of a model. Equal specs and equal model files have equal sha256: no clock, no path is in it.
+
+    declaration: the digest of the project file. metrics: on the holdout, by name. prediction: the baseline of the
+    predictions on the holdout. embargo: ms between the last training example and the first that it may be judged by.
+    data: the version of each of the archive's topics.
+    """
+
+    project: str
+    declaration: str
+    task: Task
+    label: str
+    encoding: Encoding
+    parameters: Mapping[str, int | float | str | bool]
+    seed: int
+    library: str
+    trained: Span
+    holdout: Span
+    embargo: int
+    data: Mapping[str, int]
+    baselines: Mapping[str, Baseline]
+    prediction: Baseline | None = None
+    metrics: Mapping[str, float | None] | None = None
+
+    @property
+    def unseen_from(self) -> int:
+        """The first t (ms) of which the model has learned nothing, not even through a label that was still open."""
+        return self.trained.last + self.embargo
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "features": self.encoding.to_json(),
+            "trained": vars(self.trained),
+            "holdout": vars(self.holdout),
+            "baselines": {name: baseline.to_json() for name, baseline in self.baselines.items()},
+            "prediction": None if self.prediction is None else self.prediction.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Spec:
+        return cls(
+            **{name: data[name] for name in _PLAIN},
+            encoding=Encoding.from_json(data["features"]),
+            trained=Span(**data["trained"]),
+            holdout=Span(**data["holdout"]),
+            baselines={name: Baseline.from_json(found) for name, found in data["baselines"].items()},
+            prediction=None if data["prediction"] is None else Baseline.from_json(data["prediction"]),
+        )
+
+
+_PLAIN: Final = (
+    "project",
+    "declaration",
+    "task",
+    "label",
+    "parameters",
+    "seed",
+    "library",
+    "embargo",
+    "data",
+    "metrics",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """A loaded model. Predictions of a classification are the probability of the positive class."""
+
+    folder: Path
+    spec: Spec
+    sha256: str
+    predictor: Predictor
+
+    def predict(self, rows: Sequence[Mapping[str, Scalar]]) -> npt.NDArray[np.float64]:
+        """Predictions for features by name, one mapping a row; shape (rows,)."""
+        return self._predict(self.spec.encoding.matrix(rows))
+
+    def predict_table(self, table: pa.Table) -> npt.NDArray[np.float64]:
+        """Predictions for the feature columns of a table; shape (rows,)."""
+        return self._predict(self.spec.encoding.table_matrix(table))
+
+    def _predict(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if not len(matrix):
+            return np.empty(0)
+        predicted = np.asarray(self.predictor.predict(matrix), dtype=np.float64)
+        if predicted.shape != (len(matrix),):
+            raise ModelError(
+                f"model of {self.spec.project}",
+                f"it gives {predicted.shape[1:]} numbers an example, not one",
+                "train a regression or a binary classification",
+            )
+        return predicted
+
+
+def save(folder: Path, model: Any, spec: Spec) -> str:
+    """Writes a fitted model and its spec; their sha256.
+
+    Raises ModelError for a model of a library that has no format in `headrace.models.formats`.
+    """
+    name = format_of(model)
+    if not spec.library.startswith(name):
+        raise ModelError(f"model of {spec.project}", f"its spec says {spec.library!r}", f"write {name!r}")
+    form = format_named(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    form.write(model, folder / form.file)
+    return _seal(folder, spec)
+
+
+def restate(source: Path, folder: Path, **changes: Any) -> str:
+    """Copies an artifact with a changed spec, such as its metrics on the holdout; the sha256 of the copy."""
+    artifact = load(source)
+    file = format_named(artifact.spec.library.partition(" ")[0]).file
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / file, folder / file)
+    return _seal(folder, replace(artifact.spec, **changes))
+
+
+def load(folder: Path, sha256: str | None = None) -> Artifact:
+    """Reads an artifact and checks that it is what was saved (and, where `sha256` is given, what was registered).
+
+    Raises ModelError when a file is missing or was changed.
+    """
+    subject = f"model {folder}"
+    try:
+        stated = (folder / SEAL).read_text().strip()
+        text = (folder / SPEC).read_bytes()
+        spec = Spec.from_json(json.loads(text))
+    except FileNotFoundError as error:
+        raise ModelError(subject, f"there is no {Path(error.filename).name}", "name a model's folder") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(subject, f"{SPEC} cannot be read: {error}", "restore it from the registry") from error
+    form = format_named(spec.library.partition(" ")[0])
+    found = _digest(folder, form.file)
+    if found != stated or (sha256 is not None and found != sha256):
+        raise ModelError(
+            subject,
+            f"its sha256 is {found[:12]}, not {(sha256 or stated)[:12]}: it was changed after it was saved",
+            "restore it from the registry, or train it again",
+        )
+    return Artifact(folder, spec, found, form.read(folder / form.file))
+
+
+def read_spec(folder: Path) -> Spec:
+    """The spec alone, without the model and its library. The seal is not checked."""
+    return Spec.from_json(json.loads((folder / SPEC).read_bytes()))
+
+
+def _seal(folder: Path, spec: Spec) -> str:
+    text = json.dumps(spec.to_json(), indent=1, sort_keys=True, allow_nan=False)
+    (folder / SPEC).write_text(text + "\n", encoding="utf-8")
+    digest = _digest(folder, format_named(spec.library.partition(" ")[0]).file)
+    (folder / SEAL).write_text(digest + "\n")
+    return digest
+
+
+def _digest(folder: Path, file: str) -> str:
+    """sha256 over the lines `<sha256>  <name>` of the model file and the spec, as sha256sum prints them."""
+    whole = hashlib.sha256()
+    for name in (file, SPEC):
+        try:
+            content = (folder / name).read_bytes()
+        except FileNotFoundError as error:
+            raise ModelError(f"model {folder}", f"there is no {name}", "restore it from the registry") from error
+        whole.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
+    return whole.hexdigest()

@@ -1,0 +1,173 @@
+"""From feature values to the model's matrix: one encoding, frozen at training, for training and serving.
+
+Levels of a category are those of the training examples, sorted; an unseen one is missing. bool is 0 or 1; int and
+float are float64; null is NaN. A category's code is its place among the levels, in a data frame as in a matrix,
+so that a model with native categories (Chen & Guestrin 2016; XGBoost's `enable_categorical`) sees the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.declare.declaration import Feature
+from headrace.declare.types import Kind
+from headrace.errors import ModelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Scalar = str | int | float | bool | None
+Matrix = npt.NDArray[np.float64]
+
+# Models compute in float32: what lies beyond it (also an infinity) keeps its order and stays a number.
+_LIMIT: Final = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the matrix. levels: the categories of kind 'str', in the order of their codes, else None."""
+
+    name: str
+    kind: Kind
+    levels: tuple[str, ...] | None = None
+
+
+class Encoding:
+    """The columns of a model's matrix, in order.
+
+    >>> encoding = Encoding((Column("units", "int"), Column("place", "str", ("here", "there"))))
+    >>> encoding.matrix([{"units": 3, "place": "there"}, {"units": None, "place": "nowhere"}])
+    array([[ 3.,  1.],
+           [nan, nan]])
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.columns = tuple(columns)
+        self._codes: tuple[tuple[str, dict[str, int] | None], ...] = tuple(
+            (column.name, None if column.levels is None else {level: i for i, level in enumerate(column.levels)})
+            for column in self.columns
+        )
+
+    @classmethod
+    def frozen(cls, features: Sequence[Feature], table: pa.Table) -> Encoding:
+        """The encoding of features, with the levels that a table of training examples holds."""
+        columns = []
+        for feature in features:
+            levels = None
+            if feature.type.kind == "str":
+                found = pc.unique(table.column(feature.name)).to_pylist()
+                levels = tuple(sorted(level for level in found if level is not None))
+            columns.append(Column(feature.name, feature.type.kind, levels))
+        return cls(columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Encoding) and self.columns == other.columns
+
+    def __hash__(self) -> int:
+        return hash(self.columns)
+
+    def matrix(self, rows: Sequence[Mapping[str, Scalar]]) -> Matrix:
+        """The matrix of some rows by feature name: float64, shape (rows, columns). The fast path of serving.
+
+        An absent name is missing. Raises ModelError where a value is not of its column's kind.
+        """
+        values = np.full((len(rows), len(self.columns)), np.nan)
+        for place, row in enumerate(rows):
+            line = values[place]
+            for index, (name, codes) in enumerate(self._codes):
+                value = row.get(name)
+                if value is None:
+                    continue
+                if codes is not None:
+                    code = codes.get(value) if isinstance(value, str) else _refuse(self.columns[index], value)
+                    if code is not None:
+                        line[index] = code
+                elif isinstance(value, str):
+                    _refuse(self.columns[index], value)
+                else:
+                    line[index] = value
+        return np.clip(values, -_LIMIT, _LIMIT, out=values)
+
+    def table_matrix(self, table: pa.Table) -> Matrix:
+        """The matrix of a table's columns: float64, shape (rows, columns)."""
+        values = np.empty((table.num_rows, len(self.columns)))
+        for index, column in enumerate(self.columns):
+            if column.levels is None:
+                values[:, index] = _numbers(column, table)
+            else:
+                codes = self._place(column, table)
+                values[:, index] = np.where(codes < 0, np.nan, codes)
+        return values
+
+    def frame(self, table: pa.Table) -> pd.DataFrame:
+        """The data frame that the user's training function gets: categories are pandas Categorical, the rest float64."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        for column in self.columns:
+            if column.levels is None:
+                columns[column.name] = _numbers(column, table)
+            else:
+                # An object index: with pandas' own string type the levels would be of another dtype when empty.
+                levels = pd.Index(list(column.levels), dtype=object)
+                columns[column.name] = pd.Categorical.from_codes(self._place(column, table).tolist(), levels)
+        return pd.DataFrame(columns)
+
+    def _place(self, column: Column, table: pa.Table) -> npt.NDArray[np.int64]:
+        """Codes; -1 is missing."""
+        values = _chunk(column, table)
+        if not column.levels or pa.types.is_null(values.type):
+            return np.full(len(values), -1, dtype=np.int64)
+        codes = pc.index_in(values.cast(pa.string()), value_set=pa.array(column.levels, pa.string()))
+        found: npt.NDArray[np.int64] = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return found
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [
+            {"name": column.name, "kind": column.kind}
+            | ({} if column.levels is None else {"levels": list(column.levels)})
+            for column in self.columns
+        ]
+
+    @classmethod
+    def from_json(cls, columns: Sequence[Mapping[str, Any]]) -> Encoding:
+        return cls([
+            Column(column["name"], column["kind"], tuple(column["levels"]) if "levels" in column else None)
+            for column in columns
+        ])  # fmt: skip
+
+
+def _refuse(column: Column, value: object) -> None:
+    raise ModelError(
+        f"feature {column.name}",
+        f"{value!r} is not of its kind, {column.kind}",
+        "pass the values that the project's features give",
+    )
+
+
+def _chunk(column: Column, table: pa.Table) -> pa.Array:
+    if column.name not in table.column_names:
+        raise ModelError(
+            f"feature {column.name}", "the table has no such column", "pass the columns of the training set"
+        )
+    return table.column(column.name).combine_chunks()
+
+
+def _numbers(column: Column, table: pa.Table) -> Matrix:
+    values = _chunk(column, table)
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
+    numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    clipped: Matrix = np.clip(numbers, -_LIMIT, _LIMIT)
+    return clipped
