@@ -7,6 +7,7 @@ lost its last second rewinds itself.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -29,7 +30,7 @@ class Sink(Protocol):
         """Takes the batches and remembers positions and mark with their effect, all or nothing.
 
         batches: never empty; those of one partition are in order. positions: the whole vector after them. mark: the
-        newest mark that every partition has passed.
+        newest mark that every partition has passed; all that was applied stands before the next one.
         """
         ...
 
@@ -40,40 +41,42 @@ class Consumer:
     A partition that the sink does not know is read from the first offset kept. A topic that does not exist yet is
     waited for. limit: of records read from one partition in one step (a batch is never cut, so it may be more).
 
-    The mark is the least of the newest marks passed in the partitions, None while one of them (or a whole
-    topic) has passed none. Partitions are not held back to each other's marks: records behind a mark may be applied
-    before it counts as passed.
+    Marks are barriers. A partition waits in front of its next mark until every partition of every topic stands in
+    front of one; then the least of them is passed everywhere in one `apply`. So the sink's mark and positions
+    always belong together, also after a restart. Topics named in `unmarked` carry no marks: they are neither held
+    nor waited for.
     """
 
-    def __init__(self, log: Log, topics: Sequence[str], sink: Sink, limit: int = 50_000) -> None:
+    def __init__(
+        self, log: Log, topics: Sequence[str], sink: Sink, limit: int = 50_000, unmarked: Sequence[str] = ()
+    ) -> None:
         self._log = log
-        self._topics = list(topics)
+        self._topics = list(dict.fromkeys([*topics, *unmarked]))
+        self._unmarked = frozenset(unmarked)
         self._sink = sink
         self._limit = limit
-        self._waiting = list(topics)
-        self._positions: dict[Partition, int] = {}
-        self._marks: dict[Partition, int | None] = {}
+        self._mark: int | None = None
+        self._forget()
 
     def step(self) -> int:
         """Reads once and applies once; how many records (a mark counts as one). OffsetOutOfRange propagates."""
         self._join()
-        batches: list[Batch] = []
-        positions, marks = dict(self._positions), dict(self._marks)
-        for (topic, number), offset in self._positions.items():
-            for batch in self._log.read(topic, number, offset, self._limit):
-                batches.append(batch)
-                positions[topic, number] = batch.end
-                if isinstance(batch.content, Mark):
-                    marks[topic, number] = batch.content.time
+        batches = [batch for partition in self._ahead for batch in self._take(partition)]
+        mark = self._standing()
+        if mark is not None:
+            batches += self._pass(mark)
+            self._mark = mark
         if not batches:
             return 0
-        count = sum(positions.values()) - sum(self._positions.values())
+        count = 0
+        for batch in batches:
+            count += batch.end - self._positions[batch.topic, batch.partition]
+            self._positions[batch.topic, batch.partition] = batch.end
         try:
-            self._sink.apply(batches, positions, self._least(marks))
+            self._sink.apply(batches, dict(self._positions), self._mark)
         except BaseException:
             self._forget()  # the sink's own position counts
             raise
-        self._positions, self._marks = positions, marks
         return count
 
     def run(self, stop: threading.Event, idle: float = 0.005) -> None:
@@ -84,24 +87,52 @@ class Consumer:
 
     def _forget(self) -> None:
         self._waiting = list(self._topics)
-        self._positions = {}
-        self._marks = {}
+        self._positions: dict[Partition, int] = {}
+        self._ahead: dict[Partition, deque[Batch]] = {}
+        self._mark = None
 
     def _join(self) -> None:
         """Begins with the topics that exist by now: at the sink's position, else at the first offset kept."""
         if not self._waiting:
             return
-        there = {topic.name for topic in self._log.topics()}.intersection(self._waiting)
-        if not there:
+        there = {topic.name for topic in self._log.topics()}
+        new = [topic for topic in self._waiting if topic in there]
+        if not new:
             return
-        known, mark = self._sink.position(), self._sink.mark()
-        for topic in there:
+        known, self._mark = self._sink.position(), self._sink.mark()
+        for topic in new:
             for number, (first, _) in enumerate(self._log.bounds(topic)):
-                partition = topic, number
-                self._positions[partition] = known.get(partition, first)
-                self._marks[partition] = mark if partition in known else None
+                self._positions[topic, number] = known.get((topic, number), first)
+                self._ahead[topic, number] = deque()
         self._waiting = [topic for topic in self._waiting if topic not in there]
 
-    def _least(self, marks: dict[Partition, int | None]) -> int | None:
-        passed = [mark for mark in marks.values() if mark is not None]
-        return None if self._waiting or len(passed) < len(marks) else min(passed)
+    def _take(self, partition: Partition) -> list[Batch]:
+        """The batches up to the next mark or the limit."""
+        ahead = self._ahead[partition]
+        if not ahead:
+            ahead.extend(self._log.read(*partition, self._positions[partition], self._limit))
+        taken = []
+        while ahead and not isinstance(ahead[0].content, Mark):
+            taken.append(ahead.popleft())
+        return taken
+
+    def _standing(self) -> int | None:
+        """The least mark that partitions stand in front of, once all of them do."""
+        if any(topic not in self._unmarked for topic in self._waiting):
+            return None
+        times = []
+        for (topic, _), ahead in self._ahead.items():
+            if topic in self._unmarked:
+                continue
+            head = ahead[0].content if ahead else None
+            if not isinstance(head, Mark):
+                return None
+            times.append(head.time)
+        return min(times, default=None)
+
+    def _pass(self, mark: int) -> list[Batch]:
+        passed = []
+        for ahead in self._ahead.values():
+            while ahead and isinstance(ahead[0].content, Mark) and ahead[0].content.time <= mark:
+                passed.append(ahead.popleft())
+        return passed

@@ -1,7 +1,7 @@
 """Reads Avro's binary encoding of flat records a column at a time, over many records at once.
 
-The records' bounds are given, so a bad record never touches its neighbours. What is not accepted here (an unusual but
-legal encoding, or no record at all) is left to a reader of one record.
+The bounds of the records are given, so a bad one never touches its neighbours. What is not accepted here (a legal
+but unusual encoding, or no record at all) is left to a reader of one record.
 
 Source: Apache Avro 1.11 specification, "Binary Encoding".
 """
