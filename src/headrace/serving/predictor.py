@@ -1,0 +1,184 @@
+"""From request rows to predictions: features, the model, the prediction log."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from headrace.declare.declaration import Declaration
+from headrace.errors import HeadraceError, ModelError, ServingError
+from headrace.features.partials import Scalar
+from headrace.serving.metrics import Bins, Metrics
+from headrace.serving.segment import Logged
+
+Row = Mapping[str, Scalar]
+
+
+class Served(Protocol):
+    """One row's features. t: ms. inputs: what they were made of. unknown: its history is empty."""
+
+    @property
+    def t(self) -> int: ...
+    @property
+    def values(self) -> Mapping[str, Scalar]: ...
+    @property
+    def unknown(self) -> bool: ...
+
+
+class Vectors(Protocol):
+    """Where features come from (features/vector.py)."""
+
+    def serve(self, requests: Sequence[Row]) -> Sequence[Served]: ...
+
+
+class Spec(Protocol):
+    """What is known of a model. baselines: by feature; prediction: of the predictions."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def metrics(self) -> Mapping[str, float | None] | None: ...
+    @property
+    def baselines(self) -> Mapping[str, Bins]: ...
+    @property
+    def prediction(self) -> Bins | None: ...
+
+
+class Model(Protocol):
+    """A model (models/artifact.py)."""
+
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def spec(self) -> Spec: ...
+    def predict(self, rows: Sequence[Row]) -> np.ndarray: ...
+
+
+class PredictionLog(Protocol):
+    """Has the rows for good when it returns (segment.py)."""
+
+    def append(self, rows: Sequence[Logged]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready, and its version in the registry."""
+
+    version: str
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An answer. t: ms; unknown: predicted from an empty history; model: the version."""
+
+    id: str
+    prediction: float
+    model: str
+    t: int
+    unknown: bool
+
+
+class Predictor:
+    """Predicts with one model at a time; `swap` exchanges it between two requests.
+
+    now: the server's clock, ms. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        vectors: Vectors,
+        log: PredictionLog,
+        now: Callable[[], int],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._features = [feature.name for feature in declaration.features]
+        self._columns = [f"feature__{name}" for name in self._features]
+        self._vectors = vectors
+        self._log = log
+        self._now = now
+        self._reading = threading.Lock()
+        self._loaded: Loaded | None = None
+        self.metrics = Metrics() if metrics is None else metrics
+
+    @property
+    def loaded(self) -> Loaded | None:
+        return self._loaded
+
+    def swap(self, loaded: Loaded) -> None:
+        """From the next request on, this model. One assignment, so a request has one model throughout."""
+        spec = loaded.model.spec
+        self.metrics.model(loaded.version, loaded.model.sha256, spec.baselines, spec.prediction)
+        self._loaded = loaded
+
+    def predict(self, rows: Sequence[Row]) -> list[Prediction]:
+        """One prediction a row, each in the prediction log. ServingError where no model is loaded."""
+        loaded = self._loaded
+        if loaded is None:
+            raise ServingError("server", "no model is loaded", "train and promote one, then ask again")
+        served = self._serve(rows)
+        outputs = outputs_of(loaded, [one.values for one in served])
+        made = self._now()
+        answers = [
+            Prediction(uuid.uuid4().hex, output, loaded.version, one.t, one.unknown)
+            for output, one in zip(outputs, served, strict=True)
+        ]
+        self._log.append(
+            [
+                self._logged(answer, made, row, one.values)
+                for answer, row, one in zip(answers, rows, served, strict=True)
+            ]
+        )
+        self.metrics.predicted(loaded.version, served, outputs)
+        return answers
+
+    def rehearse(self, loaded: Loaded, rows: Sequence[Row]) -> None:
+        """One prediction that nobody sees: it warms a model up, and an unfit one raises before it is swapped in."""
+        outputs_of(loaded, [one.values for one in self._serve(rows)])
+
+    def problem(self, rows: Sequence[Row]) -> str | None:
+        """Why no request could be answered now: no model, or no features for some rows."""
+        if self._loaded is None:
+            return "no model is loaded: train and promote one"
+        try:
+            self._serve(rows)
+        except HeadraceError as error:
+            return str(error)
+        return None
+
+    def _serve(self, rows: Sequence[Row]) -> Sequence[Served]:
+        with self._reading:
+            return self._vectors.serve(rows)
+
+    def _logged(self, answer: Prediction, made: int, row: Row, values: Mapping[str, Scalar]) -> Logged:
+        logged: dict[str, Scalar] = {
+            "_id": answer.id,
+            "_t": answer.t,
+            "_made": made,
+            "_model": answer.model,
+            "_prediction": answer.prediction,
+            "_unknown": answer.unknown,
+            **row,
+        }
+        for name, column in zip(self._features, self._columns, strict=True):
+            logged[column] = values[name]
+        return logged
+
+
+def outputs_of(loaded: Loaded, rows: Sequence[Row]) -> list[float]:
+    """A model's outputs for rows of feature values. ModelError where they are not finite numbers, one a row."""
+    outputs = np.asarray(loaded.model.predict(rows), np.float64)
+    if outputs.shape != (len(rows),) or not np.isfinite(outputs).all():
+        raise ModelError(
+            f"model {loaded.version}",
+            f"it gives {outputs.tolist()!r:.100} for {len(rows)} rows",
+            "promote another version",
+        )
+    found: list[float] = outputs.tolist()
+    return found
