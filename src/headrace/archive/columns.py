@@ -7,9 +7,10 @@ from typing import Final
 
 import pyarrow as pa
 
-from headrace.declare.declaration import Declaration, StreamDef, TableDef
+from headrace.declare.declaration import Declaration, TableDef
 from headrace.declare.topics import Topics
 from headrace.declare.types import ColumnType
+from headrace.stream.enrichment import enriched_columns
 
 Columns = Mapping[str, ColumnType]
 
@@ -18,7 +19,6 @@ LOG_OFFSET: Final = "_log_offset"
 """A row's place in the topic that it was archived from; null for history, which never was in one."""
 
 _INT, _STR, _FLOAT, _BOOL = ColumnType("int"), ColumnType("str"), ColumnType("float"), ColumnType("bool")
-RECORD: Final[Columns] = {"_time": _INT, "_arrival": _INT, "_file": _STR, "_partition": _INT, "_offset": _INT}
 CHANGE: Final[Columns] = {"_key": _STR, "_deleted": _BOOL, "_arrival": _INT, "_valid": _INT}
 PREDICTION: Final[Columns] = {
     "_id": _STR, "_t": _INT, "_made": _INT, "_model": _STR, "_prediction": _FLOAT, "_unknown": _BOOL,
@@ -29,7 +29,7 @@ def archived(declaration: Declaration) -> dict[str, Columns]:
     """The columns of each topic that is archived, in the order of their schemas: enriched, changes, predictions."""
     topics = Topics.of(declaration)
     return {
-        **{topics.enriched(title): _records(stream) for title, stream in declaration.streams.items()},
+        **{topics.enriched(title): enriched_columns(stream) for title, stream in declaration.streams.items()},
         **{topics.table(title): _changes(table) for title, table in declaration.tables.items()},
         topics.predictions: {
             **PREDICTION,
@@ -37,10 +37,6 @@ def archived(declaration: Declaration) -> dict[str, Columns]:
             **{f"feature__{feature.name}": feature.type for feature in declaration.features},
         },
     }
-
-
-def _records(stream: StreamDef) -> Columns:
-    return {**stream.enriched, **RECORD}
 
 
 def _changes(table: TableDef) -> Columns:

@@ -137,9 +137,13 @@ class Archive:
 
     def note(self, topic: str, name: str) -> int | None:
         """The number last remembered under a name with rows of a topic."""
-        table = self._table(topic)
-        found = None if table is None else table.transaction_version(name)
-        return None if found is None else int(found)
+        return self.notes(topic, [name]).get(name)
+
+    def notes(self, topic: str, names: Collection[str], version: int | None = None) -> dict[str, int]:
+        """Those of the names under which a number is remembered, as of a version of the table."""
+        table = self._table(topic, version)
+        found = {} if table is None else {name: table.transaction_version(name) for name in names}
+        return {name: int(number) for name, number in found.items() if number is not None}
 
     def stored(self, topic: str) -> dict[Partition, int]:
         """For each partition the position that was committed with a topic's rows."""
@@ -181,6 +185,11 @@ class Archive:
     def versions(self) -> dict[str, int]:
         """The newest version of each topic's table: what a run pins."""
         return {topic: int(self._needed(topic).version()) for topic in self.topics()}
+
+    def version(self, topic: str) -> int | None:
+        """The newest version of a topic's table; None where there is none."""
+        table = self._table(topic)
+        return None if table is None else int(table.version())
 
     def dataset(self, topic: str, version: int | None = None) -> ds.Dataset:
         """A topic's rows for DuckDB or pyarrow to scan, read when they are needed.
