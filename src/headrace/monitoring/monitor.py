@@ -1,0 +1,84 @@
+"""The monitor: at an instant, what every declared rule says of the serving model.
+
+Nothing it says depends on when it is asked: it sees the predictions made and the labels due by that instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.declare.declaration import Declaration
+from headrace.declare.rules import Rule
+from headrace.models.artifact import Spec
+from headrace.models.metrics import metrics
+from headrace.monitoring.drift import drift
+from headrace.monitoring.judged import Events, judge_due, within
+from headrace.monitoring.predictions import Predictions
+from headrace.monitoring.verdict import Verdict, judge
+
+
+class Monitor:
+    """Evaluates the declared rules.
+
+    events: reads archived records of the label's stream. spec: what is known of a model version.
+    """
+
+    def __init__(
+        self, declaration: Declaration, predictions: Predictions, events: Events, spec: Callable[[str], Spec]
+    ) -> None:
+        self._declaration = declaration
+        self._predictions = predictions
+        self._events = events
+        self._spec = spec
+        self._judged: pa.Table | None = None
+        self._judged_until: int | None = None
+        self._longest = max((rule.over for rule in declaration.monitors.values()), default=0)
+
+    def evaluate(self, now: int, champion: str) -> list[Verdict]:
+        """The verdict of each rule at `now` (ms) on the champion's predictions."""
+        self._judge(now)
+        spec = self._spec(champion)
+        verdicts = [
+            self._drift(rule, now, champion, spec)
+            if metric == "psi"
+            else self._error(metric, rule, now, champion, spec)
+            for metric, rule in self._declaration.monitors.items()
+        ]
+        keep = self._longest + self._declaration.maturity
+        self._predictions.forget(now - keep)
+        return verdicts
+
+    @property
+    def judged(self) -> pa.Table:
+        """The judged predictions that are still of interest."""
+        if self._judged is None:
+            raise LookupError("nothing was evaluated yet")
+        return self._judged
+
+    def _judge(self, now: int) -> None:
+        """Adds what fell due since the last evaluation."""
+        made = self._predictions.made
+        maturity = self._declaration.maturity
+        if self._judged_until is not None:
+            made = made.filter(pc.field("_t") > self._judged_until - maturity)
+        due = judge_due(self._declaration, made, self._events, now)
+        self._judged = due if self._judged is None else pa.concat_tables([self._judged, due])
+        self._judged = within(self._judged, now - self._longest - 1, now, maturity)
+        self._judged_until = now
+
+    def _drift(self, rule: Rule, now: int, champion: str, spec: Spec) -> Verdict:
+        made = within(self._predictions.made, now - rule.over, now)
+        made = made.filter(pc.field("_model") == champion)
+        found = drift(self._declaration, spec, made) if made.num_rows else {}
+        worst = max(found, key=lambda name: (found[name], name), default="prediction")
+        return judge("psi", rule, found.get(worst), made.num_rows, None, worst)
+
+    def _error(self, metric: str, rule: Rule, now: int, champion: str, spec: Spec) -> Verdict:
+        rows = within(self.judged, now - rule.over, now, self._declaration.maturity)
+        rows = rows.filter(pc.field("_model") == champion)
+        found = metrics(spec.task, rows.column("label").to_numpy(), rows.column("_prediction").to_numpy())
+        reference = (spec.metrics or {}).get(metric)
+        return judge(metric, rule, found.get(metric), rows.num_rows, reference, f"model {champion}")
