@@ -7,9 +7,10 @@ from typing import Final
 
 import pyarrow as pa
 
-from headrace.declare.declaration import Declaration, TableDef
+from headrace.declare.declaration import Declaration
 from headrace.declare.topics import Topics
 from headrace.declare.types import ColumnType
+from headrace.stream.changes import change_columns
 from headrace.stream.enrichment import enriched_columns
 
 Columns = Mapping[str, ColumnType]
@@ -19,7 +20,6 @@ LOG_OFFSET: Final = "_log_offset"
 """A row's place in the topic that it was archived from; null for history, which never was in one."""
 
 _INT, _STR, _FLOAT, _BOOL = ColumnType("int"), ColumnType("str"), ColumnType("float"), ColumnType("bool")
-CHANGE: Final[Columns] = {"_key": _STR, "_deleted": _BOOL, "_arrival": _INT, "_valid": _INT}
 PREDICTION: Final[Columns] = {
     "_id": _STR, "_t": _INT, "_made": _INT, "_model": _STR, "_prediction": _FLOAT, "_unknown": _BOOL,
 }  # fmt: skip
@@ -30,17 +30,13 @@ def archived(declaration: Declaration) -> dict[str, Columns]:
     topics = Topics.of(declaration)
     return {
         **{topics.enriched(title): enriched_columns(stream) for title, stream in declaration.streams.items()},
-        **{topics.table(title): _changes(table) for title, table in declaration.tables.items()},
+        **{topics.table(title): change_columns(table) for title, table in declaration.tables.items()},
         topics.predictions: {
             **PREDICTION,
             **declaration.request,
             **{f"feature__{feature.name}": feature.type for feature in declaration.features},
         },
     }
-
-
-def _changes(table: TableDef) -> Columns:
-    return {**table.columns, **CHANGE}
 
 
 def arrow(columns: Columns) -> pa.Schema:

@@ -62,6 +62,10 @@ class Archive:
         """The same archive, with the columns that topics are known to have."""
         return Archive(self.uri, {**self._schemas, **schemas}, self._options)
 
+    def known(self, topic: str) -> pa.Schema:
+        """The columns that a topic is known to have."""
+        return self._schemas[topic]
+
     # Writing
 
     def create(self, topic: str, schema: pa.Schema) -> DeltaTable:

@@ -1,0 +1,238 @@
+"""History from files into the archive, and its tiles into the log: each record once, however often it is tried.
+
+A file's rows and the note that it was taken are one Delta commit, so a kill in the middle leaves the file out, and
+the next run takes it. The files that are new to a run are a backfill epoch (archive/history.py says how epochs keep
+records from counting twice). Its tiles are appended to the log when all files are in, and listed in the same
+transaction, so that a reader sees all of them or none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from headrace.archive.columns import LOG_OFFSET, LOG_PARTITION, schemas
+from headrace.archive.delta import Archive
+from headrace.archive.files import HistoryFile
+from headrace.archive.history import backfilled
+from headrace.archive.letters import Letters
+from headrace.archive.listing import ROLE, publish
+from headrace.archive.manifest import CUT, BackfillEpoch, complete, epochs, file_note
+from headrace.declare.declaration import Declaration, StreamDef
+from headrace.declare.topics import Topics
+from headrace.errors import SourceError
+from headrace.log.contract import Log
+from headrace.schema.contract import Schemas
+from headrace.stream.changes import Lookups
+from headrace.stream.edges import history
+from headrace.stream.enrichment import Enrichment
+
+_BATCH: Final = 65_536
+_ALL: Final = 2**63 - 1
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file.
+
+    entered: rows that are in the archive. dead: how many were refused, by reason. letters: the Parquet file that
+    lists these. again: it was in the archive before.
+    """
+
+    path: Path
+    entered: int
+    dead: Mapping[str, int]
+    letters: str | None
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillReport:
+    """What became of a backfill. tiles: how many were appended to the log."""
+
+    stream: str
+    until: int
+    files: tuple[FileReport, ...]
+    tiles: int
+
+    @property
+    def entered(self) -> int:
+        return sum(file.entered for file in self.files)
+
+    @property
+    def dead(self) -> Counter[str]:
+        """Refused rows by reason; `covered` ones are not before the cut."""
+        total: Counter[str] = Counter()
+        for file in self.files:
+            total.update(file.dead)
+        return total
+
+
+def backfill(
+    declaration: Declaration,
+    stream: str,
+    files: Sequence[Path],
+    until: int,
+    archive: Archive,
+    log: Log,
+    registry: Schemas,
+    *,
+    lookups: Mapping[str, pa.Table] | None = None,
+    timezone: str | None = None,
+    progress: Advance = lambda done, total: None,
+) -> BackfillReport:
+    """Brings files of a stream (by its title) into the archive, and their tiles to the topic of history.
+
+    until: the stream's cut, ms; it is the same for every backfill of the stream. lookups: the joined tables' rows by
+    title; None takes the newest that the tables role has loaded. timezone: of times that carry none. progress: is
+    told rows done and rows in all. SourceError where a file cannot be used; what was refused row by row is in the
+    report, and listed in a Parquet file beside the archive.
+    """
+    definition = _stream(declaration, stream)
+    archive = archive.knowing(schemas(declaration))
+    topic = Topics.of(declaration).enriched(stream)
+    by_id = {file.id: file for file in (HistoryFile(Path(path), definition, timezone) for path in files)}
+    joined = _newest(declaration, definition, log, registry) if lookups is None else lookups
+    writer = log.writer(ROLE)  # one backfill at a time
+    try:
+        _cut(archive, topic, definition, until)
+        before = epochs(archive, topic, list(by_id))
+        epoch = BackfillEpoch.of(set(by_id) - set(before), until)
+        intake = _Intake(archive, topic, definition, until, joined)
+        total = {file: found.count() for file, found in by_id.items() if file not in before}
+        done = 0
+        for file, rows in total.items():
+            intake.take(by_id[file], epoch, lambda taken, done=done: progress(done + taken, sum(total.values())))  # type: ignore[misc]
+            done += rows
+        touched = {*before.values(), *({epoch} if total else ())}
+        unfinished = touched - complete(archive, topic, touched)
+        if unfinished:
+            intake.note({found.note: 1 for found in unfinished})
+        version = archive.version(topic)
+        rows = archive.dataset(topic, version)
+        by_epoch = {e: found for e, found in backfilled(archive, topic, rows, version).items() if e in touched}
+        tiles = publish(declaration, stream, rows, by_epoch, log, registry, writer, until)
+        reports = tuple(intake.report(found, again=file in before) for file, found in by_id.items())
+        return BackfillReport(stream, until, reports, tiles)
+    finally:
+        writer.close()
+
+
+class _Intake:
+    """Files of one stream into its archived topic."""
+
+    def __init__(
+        self, archive: Archive, topic: str, stream: StreamDef, until: int, lookups: Mapping[str, pa.Table]
+    ) -> None:
+        self._archive, self._topic, self._stream, self._lookups = archive, topic, stream, lookups
+        self._enrichment = Enrichment(stream, history(stream, until))
+        self._schema = archive.known(topic)
+
+    def take(self, file: HistoryFile, epoch: BackfillEpoch, advance: Callable[[int], None]) -> None:
+        """Appends what a file holds, with the note that it was taken."""
+        failed: list[BaseException] = []
+
+        def enriched() -> Iterator[pa.RecordBatch]:
+            try:
+                with Letters(self._archive, self._topic, file.id, self._stream) as letters:
+                    for table in self._tables(file, letters, advance):
+                        yield from table.to_batches()
+            except BaseException as error:
+                failed.append(error)  # the writer of the table tells of a failure, but not of which
+                raise
+
+        reader = pa.RecordBatchReader.from_batches(self._schema, enriched())
+        try:
+            self._archive.append(self._topic, reader, {}, None, {file_note(file.id): epoch.number})
+        except BaseException as error:
+            raise (failed[0] if failed else error) from None
+
+    def note(self, notes: Mapping[str, int]) -> None:
+        self._archive.append(self._topic, self._schema.empty_table(), {}, None, notes)
+
+    def report(self, file: HistoryFile, again: bool) -> FileReport:
+        rows = self._archive.dataset(self._topic)
+        entered = rows.count_rows(filter=(ds.field("_file") == file.id) & ds.field(LOG_OFFSET).is_null())
+        path, dead = Letters.found(self._archive, self._topic, file.id)
+        return FileReport(file.path, entered, dead, path, again)
+
+    def _tables(self, file: HistoryFile, letters: Letters, advance: Callable[[int], None]) -> Iterator[pa.Table]:
+        done = 0
+        for table in file.batches(_BATCH):
+            raw = self._raw(table, file.id, done)
+            raw = letters.undecodable(raw)
+            found = self._enrichment.apply(raw, self._lookups)
+            letters.add(raw, found.dead)
+            done += len(table)
+            advance(done)
+            yield self._shaped(found.table)
+
+    def _raw(self, table: pa.Table, file: str, first: int) -> pa.Table:
+        """A raw record as the live stream has it: arrived when it happened, and placed by its file and row."""
+        count = len(table)
+        arrivals = pc.fill_null(table[self._stream.time].cast(pa.int64()), 0)
+        columns = {name: table[name].cast(kind.arrow) for name, kind in self._stream.columns.items()}
+        columns["_partition"] = pa.array(np.zeros(count, np.int64))
+        columns["_offset"] = pa.array(np.arange(first, first + count))
+        return pa.table({**columns, "_arrival": arrivals, "_file": pa.array([file] * count, pa.string())})
+
+    def _shaped(self, table: pa.Table) -> pa.Table:
+        nowhere = pa.nulls(len(table), pa.int64())
+        table = table.append_column(LOG_PARTITION, nowhere).append_column(LOG_OFFSET, nowhere)
+        return table.select(self._schema.names).cast(self._schema)
+
+
+def _stream(declaration: Declaration, title: str) -> StreamDef:
+    if title not in declaration.streams:
+        raise SourceError(
+            f"stream {title}",
+            f"project {declaration.name} has none",
+            f"name one of {', '.join(declaration.streams)}",
+        )
+    return declaration.streams[title]
+
+
+def _cut(archive: Archive, topic: str, stream: StreamDef, until: int) -> None:
+    """Remembers the cut of a stream, or sees that it is the same."""
+    known = archive.note(topic, CUT)
+    if known is None:
+        live = archive.read(
+            topic, columns=["_time"], where=ds.field(LOG_OFFSET).is_valid() & (ds.field("_time") < until)
+        )
+        if len(live):
+            raise SourceError(
+                f"backfill of {stream.title}",
+                f"the live stream already brought {len(live)} records before {until} ms, the first at "
+                f"{pc.min(live['_time'])} ms: they would count twice",
+                "choose a cut before the live stream's first record",
+            )
+        archive.append(topic, archive.known(topic).empty_table(), {}, None, {CUT: until})
+    elif known != until:
+        raise SourceError(
+            f"backfill of {stream.title}",
+            f"its cut is {known} ms, and {until} ms was asked for",
+            "use the same cut for every backfill of a stream: the live stream counts from it on",
+        )
+
+
+def _newest(declaration: Declaration, stream: StreamDef, log: Log, registry: Schemas) -> dict[str, pa.Table]:
+    """The newest rows of the tables that a stream joins."""
+    topics = Topics.of(declaration)
+    tables = [(join.table, topics.table(join.table.title)) for join in stream.joins]
+    found = Lookups(log, registry, tables)
+    if not found.ready(_ALL):
+        raise SourceError(
+            f"backfill of {stream.title}",
+            f"its tables ({', '.join(table.title for table, _ in tables)}) were not loaded yet",
+            "run `headrace run tables` until it has loaded them once",
+        )
+    return found.tables()
