@@ -17,8 +17,8 @@ class Intake:
     """Batches of topics, the partition whose next batch arrived first going first.
 
     That keeps partitions close together in time, so that what the tiler holds open stays small. A mark stops its
-    partition until all partitions stand at one: nothing that follows a mark is seen before it is passed. A topic that
-    does not exist yet is waited for, and no mark is passed without it.
+    partition until all partitions stand at one: nothing that follows a mark is seen before it is passed. A topic
+    that does not exist yet is waited for, and no mark is passed without it.
     """
 
     def __init__(self, log: Log, topics: Sequence[str], positions: Positions) -> None:
