@@ -1,8 +1,8 @@
 """The training kernel against DuckDB as a user would write it: window RANGE, and a join with tiles.
 
-1,000,000 events, 100,000 rows (key, t), 10 features over 3 windows (1 h, 1 d, 7 d); keys uniform over 20,000, and with 50
-hot keys that have half of the events. The peers count by event time alone (no arrivals), which is less than the
-kernel does. Run: `python -m benchmarks point_in_time`.
+1,000,000 events, 100,000 rows (key, t), 10 features over 3 windows (1 h, 1 d, 7 d); keys uniform over 20,000,
+and with 50 hot keys that have half of the events. The peers count by event time alone (no arrivals), which is
+less than the kernel does. Run: `python -m benchmarks point_in_time`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -146,7 +147,7 @@ def _run(query: str, events: pa.Table, rows: pa.Table) -> float:
         return float(connection.sql(query).to_arrow_table().num_rows)
 
 
-def median(work: Callable[[], float], rounds: int) -> float:
+def median(work: Callable[[], object], rounds: int) -> float:
     spent = []
     for _ in range(rounds):
         begun = time.perf_counter()
@@ -164,13 +165,14 @@ def main(argv: list[str]) -> None:
     features = list(resolve(bench.parts, Path(__file__), "").windows.values())
     found: dict[str, float] = {}
     print(
-        f"{options.events:,} events, {options.rows:,} rows, {len(features)} features; medians of {options.rounds}, seconds"
+        f"{options.events:,} events, {options.rows:,} rows, {len(features)} features; "
+        f"medians of {options.rounds}, seconds"
     )
     print(f"{'':12}{'kernel':>10}{'window':>10}{'tile join':>12}{'window/kernel':>16}{'tiles/kernel':>14}")
     for name, hot in (("uniform", 0), ("50 hot keys", 50)):
         events, rows = made(options.events, options.rows, hot, seed=7)
         spent = [
-            median(lambda method=method: method(events, rows, features), options.rounds)
+            median(partial(method, events, rows, features), options.rounds)
             for method in (kernel, window_range, tile_join)
         ]
         print(

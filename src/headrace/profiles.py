@@ -61,7 +61,7 @@ class Profile:
         if scheme == "sqlite":
             from headrace.features.sqlite import SqliteStore
 
-            return SqliteStore(self._path(address), declaration.views)
+            return SqliteStore(self._path(address))
         raise self._unknown("online", scheme, "sqlite")
 
     def open_archive(self) -> Archive:
@@ -98,7 +98,10 @@ class Profile:
 
 
 def read_profile(declaration: Declaration, name: str = "local", home: Path | None = None) -> Profile:
-    """The profile of a project by name; `home` (or HEADRACE_HOME) overrides where it lives."""
+    """The profile of a project by name.
+
+    home, else HEADRACE_HOME, overrides where it lives; HEADRACE_SERVER the server's address.
+    """
     folder = declaration.path.parent
     file = folder / "headrace.toml"
     tables: dict[str, Any] = {}
@@ -118,5 +121,7 @@ def read_profile(declaration: Declaration, name: str = "local", home: Path | Non
     for key in given:
         if key not in known:
             raise ProfileError(f"profile {name}", f"{key!r} is not a setting", f"use {', '.join(sorted(known))}")
+    if "HEADRACE_SERVER" in os.environ:
+        given["server"] = os.environ["HEADRACE_SERVER"]
     profile = Profile(name, (folder / chosen).resolve())
     return replace(profile, **given)

@@ -1,7 +1,8 @@
 """Folds over runs of an array of events: many runs at once, each `[left, right)`, by the merge of a family.
 
-A fold never subtracts rounded sums: whole numbers are prefix sums (exact), everything else is a segment tree, whose cost
-grows with the logarithm of a run, so that hot keys are as cheap as others, and whose sums are pairwise.
+A fold never subtracts rounded sums: whole numbers are prefix sums (exact), everything else is a segment tree,
+whose cost grows with the logarithm of a run, so that hot keys are as cheap as others, and whose sums are
+pairwise.
 """
 
 from __future__ import annotations

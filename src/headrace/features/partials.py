@@ -1,7 +1,7 @@
 """Partials: what a tile holds, how they merge, and how a window feature's value is made of one.
 
-Moments merge by Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances"
-(1979), never by a sum of squares.
+Moments merge by Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+Variances" (1979), never by a sum of squares.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ _MERGE: Final[dict[Family, Callable[[list[Partial]], Partial]]] = {
 def value(feature: WindowFeature, partial: Partial | None) -> Scalar:
     """The feature's value; a time is in ms.
 
-    partial: of the window's events; None before the view's first known event, when all is null. FeatureError where a
-    sum of whole numbers does not fit in 64 bits.
+    partial: of the window's events; None before the view's first known event, when all is null. FeatureError
+    where a sum of whole numbers does not fit in 64 bits.
     """
     if partial is None:
         return None

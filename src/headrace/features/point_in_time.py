@@ -1,15 +1,15 @@
 """The training kernel: what every window feature was worth at a time, for many keys and times at once.
 
-The value at t merges the tiles from `floor((t - W) / h)` on, and counts what had arrived before t (values as served).
-As an event never arrives before it happens, a tile whose newest arrival lies before t counts whole; of the others,
-the events that had arrived. So with a view's events in the order (key, hop, arrival) a value is a fold over a few
-runs of them: one for the tiles that are whole, up to the first that is not, and one for each from there on.
+The value at t merges the tiles from `floor((t - W) / h)` on, and counts what had arrived before t (values as
+served). As an event never arrives before it happens, a tile whose newest arrival lies before t counts whole; of
+the others, the events that had arrived. So with a view's events in the order (key, hop, arrival) a value is a
+fold over a few runs of them: one for the tiles that are whole, up to the first that is not, and one for each
+from there on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -35,8 +35,8 @@ def window_values(
 ) -> dict[str, pa.Array]:
     """The values of window features of ONE stream as they were served at each time, by feature name.
 
-    events: enriched records of the stream in any order, history included (docs/architecture.md). keys: for each view id
-    the key text of every row; a null key, or one that no event has, has an empty history. times: t of every row, ms. Later
+    events: enriched records of the stream in any order, history included (docs/architecture.md). keys: for each
+    view id the key text of every row; where it is null the values are null. times: t of every row, ms. Later
     events do no harm. FeatureError where a sum of whole numbers leaves 64 bits.
 
     >>> import ibis
@@ -51,22 +51,24 @@ def window_values(
     [None, 2, 0, 5]
     """
     stream = _Events(events)
-    rows: dict[tuple[Any, ...], _Rows] = {}
-    folded: dict[tuple[str, int], tuple[_Folder, Slots]] = {}
+    texts = {
+        view: found if isinstance(found, pa.Array) else pa.array(found, pa.string()) for view, found in keys.items()
+    }
     folders: dict[str, _Folder] = {}
+    rows: list[_Rows] = []
+    folded: dict[tuple[str, int], tuple[_Folder, _Rows, Slots]] = {}
     values = {}
     for window in windows:
         view = window.view
         if (view.id, window.size) not in folded:
-            if view.id not in folders:
-                folders[view.id] = _Folder(stream, view)
-            folder = folders[view.id]
-            place = view.by, view.hop, window.size, id(keys[view.id])
-            if place not in rows:
-                rows[place] = _Rows(folder.layout, window.size, keys[view.id], times)
-            folded[view.id, window.size] = folder, rows[place].fold(folder.fold)
-        folder, slots = folded[view.id, window.size]
-        values[window.name] = folder.finish(window, slots, folder.layout.begun(times))
+            folder = folders.get(view.id) or folders.setdefault(view.id, _Folder(stream, view))
+            own = next((one for one in rows if one.serve(folder.layout, window.size, texts[view.id])), None)
+            if own is None:
+                own = _Rows(folder.layout, window.size, texts[view.id], times)
+                rows.append(own)
+            folded[view.id, window.size] = folder, own, own.fold(folder.fold)
+        folder, own, slots = folded[view.id, window.size]
+        values[window.name] = folder.finish(window, slots, own.begun)
     return values
 
 
@@ -159,10 +161,9 @@ class _Layout:
         """Whether any event with a key had arrived before each time."""
         return np.zeros(len(times), bool) if self._begins is None else times > self._begins
 
-    def codes(self, keys: Sequence[str | None] | pa.Array) -> Ints:
+    def codes(self, keys: pa.Array) -> Ints:
         """The number of each key, -1 where no event has it."""
-        texts = keys if isinstance(keys, pa.Array | pa.ChunkedArray) else pa.array(keys, pa.string())
-        found = pc.index_in(texts, value_set=self.keys, skip_nulls=True)
+        found = pc.index_in(keys, value_set=self.keys, skip_nulls=True)
         codes: Ints = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         return codes
 
@@ -187,8 +188,9 @@ class _Layout:
 class _Rows:
     """Keys and times over a layout: which runs of events make up the window of each."""
 
-    def __init__(self, layout: _Layout, size: int, keys: Sequence[str | None] | pa.Array, times: Ints) -> None:
-        self._layout = layout
+    def __init__(self, layout: _Layout, size: int, keys: pa.Array, times: Ints) -> None:
+        self._layout, self._size, self._keys = layout, size, keys
+        self.begun: Mask = layout.begun(times) & keys.is_valid().to_numpy(zero_copy_only=False)
         codes = layout.codes(keys)
         self._ranks = layout.known(times)
         there = codes >= 0
@@ -196,6 +198,10 @@ class _Rows:
         high = np.where(there, layout.tile(codes, -(-times // layout.hop)), 0)
         self._low, self._high = low, np.maximum(low, high)
         self._whole = np.clip(layout.unfinished(codes, self._ranks), self._low, self._high)
+
+    def serve(self, layout: _Layout, size: int, keys: pa.Array) -> bool:
+        """Whether these are the rows of that window too."""
+        return self._layout is layout and self._size == size and self._keys.equals(keys)
 
     def fold(self, fold: Fold) -> Slots:
         """The partial of each row's window."""

@@ -1,0 +1,276 @@
+"""The online store on one machine: SQLite in one file, with one writer and any number of readers.
+
+A tile is a row of a table that is clustered by (view, key, hop, epoch), so that a window is one scan of
+neighbours, and it is merged inside SQLite. Write-ahead logging gives every read one snapshot while the writer
+goes on. A transaction that the machine loses takes its position with it, so that its reader of the log comes
+back to it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count, repeat
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.features.contract import Reading, TileRange
+from headrace.features.sqlite_ranges import merged, select
+from headrace.log.batches import Positions
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS views (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS epochs (number INTEGER PRIMARY KEY, view INTEGER NOT NULL, epoch NOT NULL,
+    listed INTEGER NOT NULL DEFAULT 0, filled INTEGER NOT NULL DEFAULT 0, UNIQUE (view, epoch));
+CREATE TABLE IF NOT EXISTS tiles (view INTEGER, key TEXT, hop INTEGER, epoch INTEGER, newest INTEGER, n INTEGER,
+    a, b, a_at, b_at, a_id, b_id, PRIMARY KEY (view, key, hop, epoch)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attributes (title TEXT, key TEXT, valid INTEGER NOT NULL, row TEXT,
+    PRIMARY KEY (title, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, offset INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), mark INTEGER, epochs INTEGER NOT NULL);
+INSERT OR IGNORE INTO state VALUES (1, NULL, 0);
+"""
+_TILE: Final = "INSERT OR REPLACE INTO tiles VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+_ATTRIBUTE: Final = """INSERT INTO attributes VALUES (?,?,?,?) ON CONFLICT (title, key)
+    DO UPDATE SET valid = excluded.valid, row = excluded.row WHERE excluded.valid >= valid"""
+_SHAPES: Final = 100
+"""Statements that a thread keeps: one for each sequence of views that is read."""
+
+_EPOCHS: Final = """SELECT views.id, views.number, epochs.number, listed FROM epochs JOIN views
+    ON views.number = epochs.view WHERE filled"""
+
+
+class SqliteStore:
+    """An online store in a file, made where there is none. Threads share it: each has a connection of its own.
+
+    Of a table's row the version with the newest `_valid` is kept, and of two with the same the later one.
+
+    >>> import tempfile
+    >>> store = SqliteStore(Path(tempfile.mkdtemp()) / "online.sqlite")
+    >>> supplier = pa.table({"lead_days": [3], "_key": ["apple"], "_deleted": [False], "_valid": [1000]})
+    >>> store.apply(None, {"supplier": supplier}, {("demand.table.supplier", 0): 1}, mark=None)
+    >>> store.read([], [("supplier", "apple"), ("supplier", "pear")]).rows
+    [{'lead_days': 3, '_valid': 1000}, None]
+    >>> store.close()
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mine = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        connection = self._reader().connection
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT")
+
+    def position(self) -> Positions:
+        rows = self._reader().connection.execute("SELECT topic, partition, offset FROM positions")
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def mark(self) -> int | None:
+        mark: int | None = self._reader().connection.execute("SELECT mark FROM state").fetchone()[0]
+        return mark
+
+    def apply(
+        self, tiles: pa.Table | None, changes: Mapping[str, pa.Table], positions: Positions, mark: int | None
+    ) -> None:
+        with self._writing() as connection:
+            if tiles is not None and tiles.num_rows:
+                _apply_tiles(connection, tiles)
+            for title, table in changes.items():
+                connection.executemany(_ATTRIBUTE, _versions(title, table))
+            places = [(topic, partition, offset) for (topic, partition), offset in positions.items()]
+            connection.executemany("INSERT OR REPLACE INTO positions VALUES (?,?,?)", places)
+            connection.execute("UPDATE state SET mark = ?", (mark,))
+
+    def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]]) -> Reading:
+        return self._reader().read(ranges, attributes)
+
+    def expire(self, before: Mapping[str, int]) -> int:
+        dropped = 0
+        with self._writing() as connection:
+            for view, hop in before.items():
+                old = "DELETE FROM tiles WHERE view = (SELECT number FROM views WHERE id = ?) AND hop < ?"
+                dropped += connection.execute(old, (view, hop)).rowcount
+        return dropped
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+
+    def _reader(self) -> _Reader:
+        reader: _Reader | None = getattr(self._mine, "reader", None)
+        if reader is None:
+            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            with self._lock:
+                self._all.append(connection)
+            reader = self._mine.reader = _Reader(connection)
+        return reader
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        connection = self._reader().connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+class _Reader:
+    """One thread's connection, with what it knows of the epochs as long as they do not change."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._known = -1
+        self._views: dict[str, tuple[int, str]] = {}
+        self._queries: dict[tuple[str, ...], str] = {}
+
+    def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]]) -> Reading:
+        execute = self.connection.execute
+        execute("BEGIN")
+        try:
+            mark, epochs = execute("SELECT mark, epochs FROM state").fetchone()
+            if epochs != self._known:
+                self._learn(epochs)
+            found = self._tiles(ranges)
+            rows = [
+                execute("SELECT row, valid FROM attributes WHERE title = ? AND key = ?", place).fetchone()
+                for place in attributes
+            ]
+        finally:
+            execute("COMMIT")
+        newest = max((row[-1] for row in found if row is not None and row[-1] is not None), default=None)
+        partials = [
+            None if row is None else merged(part.view, row) for part, row in zip(ranges, found, strict=True)
+        ]
+        return Reading(partials, [_attribute(row) for row in rows], newest, mark)
+
+    def _tiles(self, ranges: Sequence[TileRange]) -> list[Any]:
+        """The merged columns of each range, None where its view has not begun."""
+        begun = [part for part in ranges if part.view.id in self._views]
+        if not begun:
+            return [None] * len(ranges)
+        shape = tuple([part.view.id for part in begun])
+        query = self._queries.get(shape) or self._query(begun, shape)
+        parameters = [parameter for part in begun for parameter in (part.key, part.since)]
+        found = self.connection.execute(query, parameters).fetchall()
+        if len(begun) == len(ranges):
+            return found
+        rows = iter(found)
+        return [next(rows) if part.view.id in self._views else None for part in ranges]
+
+    def _query(self, ranges: Sequence[TileRange], shape: tuple[str, ...]) -> str:
+        """One statement for all: each costs more to begin than to run."""
+        if len(self._queries) >= _SHAPES:
+            self._queries.clear()
+        selects = [
+            select(part.view, *self._views[part.view.id], parameter)
+            for part, parameter in zip(ranges, count(1, 2), strict=False)
+        ]
+        self._queries[shape] = " UNION ALL ".join(f"SELECT * FROM ({text})" for text in selects)
+        return self._queries[shape]
+
+    def _learn(self, epochs: int) -> None:
+        """For each view that has begun its number, and a condition where not all of its epochs are listed."""
+        numbers: dict[str, int] = {}
+        listed: dict[str, list[int]] = {}
+        hidden: set[str] = set()
+        for view, number, epoch, is_listed in self.connection.execute(_EPOCHS):
+            numbers[view] = number
+            if is_listed:
+                listed.setdefault(view, []).append(epoch)
+            else:
+                hidden.add(view)
+        self._views = {
+            view: (numbers[view], f" AND epoch IN ({','.join(map(str, known))})" if view in hidden else "")
+            for view, known in listed.items()
+        }
+        self._known = epochs
+        self._queries.clear()
+
+
+def _apply_tiles(connection: sqlite3.Connection, tiles: pa.Table) -> None:
+    """A row without a key lists its view's epoch; the others replace tiles."""
+    views = tiles["view"].combine_chunks().dictionary_encode()
+    for code, view in enumerate(views.dictionary.to_pylist()):
+        rows = tiles.filter(pc.equal(views.indices, code))
+        connection.execute("INSERT OR IGNORE INTO views (id) VALUES (?)", (view,))
+        number = connection.execute("SELECT number FROM views WHERE id = ?", (view,)).fetchone()[0]
+        is_tile = pc.is_valid(rows["key"])
+        listing, rows = rows.filter(pc.invert(is_tile)), rows.filter(is_tile)
+        _note(connection, number, "listed", listing["epoch"])
+        epochs = _note(connection, number, "filled", rows["epoch"])
+        slots = [
+            _slot(rows, "a"),
+            _slot(rows, "b"),
+            *(_list(rows[name]) for name in ("a_at", "b_at", "a_id", "b_id")),
+        ]
+        places = (
+            repeat(number),
+            _list(rows["key"]),
+            _list(rows["hop"]),
+            map(epochs.__getitem__, _list(rows["epoch"])),
+        )
+        connection.executemany(_TILE, zip(*places, _list(rows["newest"]), _list(rows["n"]), *slots, strict=False))
+
+
+def _note(connection: sqlite3.Connection, view: int, flag: str, epochs: pa.ChunkedArray) -> dict[Any, int]:
+    """Raises the flag of a view's epochs, and counts it as a change where it was not up; the epochs' numbers."""
+    numbers = {}
+    for epoch in epochs.unique().to_pylist():
+        connection.execute("INSERT OR IGNORE INTO epochs (view, epoch) VALUES (?,?)", (view, epoch))
+        place = "WHERE view = ? AND epoch = ?"
+        numbers[epoch] = connection.execute(f"SELECT number FROM epochs {place}", (view, epoch)).fetchone()[0]
+        raised = connection.execute(f"UPDATE epochs SET {flag} = 1 {place} AND NOT {flag}", (view, epoch)).rowcount
+        connection.execute("UPDATE state SET epochs = epochs + ?", (raised,))
+    return numbers
+
+
+def _slot(rows: pa.Table, side: str) -> Iterable[Any]:
+    """The values of the one column of a slot that a view fills."""
+    for kind in ("int", "float", "text"):
+        column = rows[f"{side}_{kind}"]
+        if column.null_count < len(column):
+            return _list(column)
+    return repeat(None)
+
+
+def _list(column: pa.ChunkedArray) -> Iterable[Any]:
+    if len(column) and column.null_count == len(column):
+        return repeat(None)
+    if column.null_count == 0 and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        numbers: list[Any] = column.to_numpy().tolist()
+        return numbers
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _versions(title: str, table: pa.Table) -> Iterator[tuple[str, str, int, str | None]]:
+    """Rows of the attributes' table; a deleted row is kept as null, so that no older version comes back."""
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    for name in times:
+        column = table[name].cast(pa.timestamp("ms")).cast(pa.int64())
+        table = table.set_column(table.column_names.index(name), name, column)
+    columns = [name for name in table.column_names if not name.startswith("_")]
+    system = table.select(["_key", "_valid", "_deleted"]).to_pylist()
+    for place, row in zip(system, table.select(columns).to_pylist(), strict=True):
+        yield title, place["_key"], place["_valid"], None if place["_deleted"] else json.dumps(row)
+
+
+def _attribute(found: tuple[str | None, int] | None) -> Mapping[str, Any] | None:
+    if found is None or found[0] is None:
+        return None
+    return {**json.loads(found[0]), "_valid": found[1]}
