@@ -6,7 +6,6 @@ What each of them means is the table of rewrites.py. Everything that is not list
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
 from headrace.compile.patterns import regex
-from headrace.compile.refusals import REFUSED, Refusal
+from headrace.compile.refusals import REFUSED, Refusal, words
 from headrace.errors import ExpressionError
 
 Check = Callable[[Any], Refusal | None]
@@ -90,16 +89,6 @@ it: cast it to int first, or keep the number
         )
 
 
-def words(node: ops.Node) -> str:
-    """An operation's name in lower case words.
-
-    >>> import ibis
-    >>> words(ibis.literal("a").find("b").op())
-    'string find'
-    """
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(node).__name__).lower()
-
-
 def _refusal(node: Any) -> Refusal | None:
     known = ALLOWED.get(type(node))
     if known is not None:
@@ -114,6 +103,11 @@ def _refusal(node: Any) -> Refusal | None:
     )
 
 
+def _type(node: Any) -> str:
+    """The type of a value in a user's words."""
+    return kind_of(node.dtype) or str(node.dtype).removeprefix("!")
+
+
 def _free(node: Any) -> None:
     return None
 
@@ -126,7 +120,7 @@ def _operands(remedy: str, **kinds: str) -> Check:
         for name, wanted in allowed.items():
             operand = getattr(node, name)
             if operand is not None and kind_of(operand.dtype) not in wanted:
-                return f"{words(node)} of {operand.dtype} is not allowed", remedy
+                return f"{words(node)} of {_type(operand)} is not allowed", remedy
         return None
 
     return run
@@ -159,7 +153,7 @@ def _alike(remedy: str, *names: str, kinds: str = "int float str bool time") -> 
             for each in operand if isinstance(operand, tuple) else (operand,):
                 kind = None if each is None else kind_of(each.dtype)
                 if each is not None and kind not in allowed | {"null"}:
-                    return f"{words(node)} of {each.dtype} is not allowed", remedy
+                    return f"{words(node)} of {_type(each)} is not allowed", remedy
                 found.add("number" if kind in ("int", "float") else kind)
         if len(found - {"null", None}) != 1:
             return f"{words(node)} of {' and '.join(sorted(map(str, found - {None})))} is not allowed", remedy
@@ -205,7 +199,7 @@ def _cast(node: Any) -> Refusal | None:
     if old == new or (old, new) in _CASTS:
         return None
     remedy = "write x != 0" if new == "bool" else "use epoch_seconds()" if old == "time" else "use another type"
-    return f"a cast of {node.arg.dtype} to {node.to} is not allowed", remedy
+    return f"a cast of {_type(node.arg)} to {node.to} is not allowed", remedy
 
 
 _CASTS: Final = {
@@ -236,7 +230,7 @@ def _delta(node: Any) -> Refusal | None:
 
 def _shift(node: Any) -> Refusal | None:
     if kind_of(node.left.dtype) != "time":
-        return f"{words(node)} of {node.left.dtype} is not allowed", "use a time in UTC"
+        return f"{words(node)} of {_type(node.left)} is not allowed", "use a time in UTC"
     by = shift_of(node.right)
     if by is not None and abs(by) > LATEST:
         return "the interval is longer than the years 1970 to 9999", "add a shorter one"

@@ -47,6 +47,15 @@ def _try_cast(node: Any, parts: Sequence[str]) -> str:
     return f"CASE WHEN REGEXP_FULL_MATCH({parts[0]}, {quoted(text)}) THEN TRY_CAST({parts[0]} AS {kind}) END"
 
 
+def _translate(node: Any, parts: Sequence[str]) -> str:
+    """TRANSLATE is slow: it is kept for text that is not ASCII."""
+    text, old, new = parts
+    quick = "UPPER" if node.to_str.value.startswith("A") else "LOWER"
+    return (
+        f"CASE WHEN STRLEN({text}) = LENGTH({text}) THEN {quick}({text}) ELSE TRANSLATE({text}, {old}, {new}) END"
+    )
+
+
 def _whole(node: Any, parts: Sequence[str]) -> str:
     return f"{node.how.upper()}({parts[0]})"
 
@@ -84,6 +93,7 @@ _DUCKDB: Final = Dialect(
         ops.Least: listed("LEAST("),
         ops.Cast: _cast,
         ops.TryCast: _try_cast,
+        ops.Translate: _translate,
         ops.StringLength: "LENGTH({0})",
         ops.StringContains: "CONTAINS({0}, {1})",
         ops.StartsWith: "STARTS_WITH({0}, {1})",

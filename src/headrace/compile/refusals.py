@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -13,9 +14,35 @@ Refusal = tuple[str, str]
 _ALONE: Final = "an expression sees one record"
 
 
+_WRITTEN: Final[dict[type, str]] = {
+    ops.Add: "+", ops.Subtract: "-", ops.Multiply: "*", ops.Divide: "/", ops.FloorDivide: "//", ops.Modulus: "%",
+    ops.Power: "**", ops.Negate: "-", ops.Equals: "==", ops.NotEquals: "!=", ops.Less: "<", ops.LessEqual: "<=",
+    ops.Greater: ">", ops.GreaterEqual: ">=", ops.And: "&", ops.Or: "|", ops.Xor: "^", ops.Not: "~",
+    ops.BitwiseLeftShift: "<<", ops.BitwiseRightShift: ">>", ops.BitwiseNot: "~", ops.BitwiseAnd: "&",
+    ops.BitwiseOr: "|", ops.BitwiseXor: "^", ops.StringConcat: "+", ops.InValues: "isin", ops.SearchedCase: "cases",
+    ops.SimpleCase: "cases", ops.IfElse: "ifelse", ops.Coalesce: "coalesce or fill_null", ops.Substring: "substr",
+    ops.StringSlice: "[start:end]", ops.StrRight: "right", ops.StringFind: "find", ops.StringLength: "length",
+    ops.StringContains: "contains", ops.StringReplace: "replace", ops.StringSQLLike: "like", ops.LPad: "lpad",
+    ops.RPad: "rpad", ops.RegexSearch: "re_search", ops.RegexExtract: "re_extract", ops.CountStar: "count",
+    ops.StandardDev: "stddev", ops.TimestampAdd: "+", ops.TimestampSub: "-", ops.TimestampTruncate: "truncate",
+    ops.StartsWith: "startswith", ops.EndsWith: "endswith", ops.NullIf: "nullif", ops.IsNull: "isnull",
+    ops.NotNull: "notnull",
+}  # fmt: skip
+
+
+def words(node: ops.Node) -> str:
+    """An operation as the user writes it.
+
+    >>> import ibis
+    >>> words((ibis.literal(1) << 2).op()), words(ibis.literal("a").ascii_str().op())
+    ('<<', 'string ascii')
+    """
+    known = _WRITTEN.get(type(node))
+    return known or re.sub(r"(?<!^)(?=[A-Z])", " ", type(node).__name__).lower()
+
+
 def _aggregate(name: str) -> Refusal:
-    known = {"count star": "count", "standard dev": "stddev"}.get(name, name)
-    return f"{name} aggregates many records, and {_ALONE}", f"use window.{known}(..., by=...)"
+    return f"{name} aggregates many records, and {_ALONE}", f"use window.{name}(..., by=...)"
 
 
 REFUSED: Final[list[tuple[type | tuple[type, ...], Refusal | Callable[[str], Refusal]]]] = [
@@ -57,6 +84,10 @@ REFUSED: Final[list[tuple[type | tuple[type, ...], Refusal | Callable[[str], Ref
     (
         ops.Impure,
         ("its value depends on when or where it is computed", "use the event's own time, or a column"),
+    ),
+    (
+        ops.IntervalFromInteger,
+        ("only a constant interval can be added to a time", "write t + ibis.interval(days=7)"),
     ),
     (ops.DayOfWeekName, ("names of days depend on the engine's language", "use day_of_week.index()")),
     (ops.Reverse, ("engines reverse accents and emoji differently", "use right() or substr()")),

@@ -182,6 +182,8 @@ def _quotient(left: Any, right: Any) -> Any:
 def _not_zero(node: Any, zero: int | float) -> Any:
     if isinstance(node, ops.Literal) and node.value:
         return node
+    if isinstance(node, ops.NullIf) and getattr(node.null_if_expr, "value", None) == 0:
+        return node
     return ops.NullIf(node, _literal(zero, dt.int64 if isinstance(zero, int) else dt.float64))
 
 

@@ -13,9 +13,10 @@ from typing import Any, Final, Protocol, cast
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from headrace.compile.allowed import INT_MAX, INT_MIN, kind_of, words
+from headrace.compile.allowed import INT_MAX, INT_MIN, kind_of
 from headrace.compile.numbers import missing, overflow
 from headrace.compile.python import CHECKED, FUNCTIONS, SELDOM_NULL, STRICT, constant_of
+from headrace.compile.refusals import words
 from headrace.compile.rewrites import Finite, core
 from headrace.compile.sql import children
 
@@ -85,8 +86,9 @@ class _Writer:
 
     def emit(self, node: Any) -> str:
         for scope in reversed(self._scopes):
-            if node in scope:
-                return scope[node]
+            known: str | None = scope.get(node)
+            if known is not None:
+                return known
         found = self._write(node)
         self._scopes[-1][node] = found
         return found

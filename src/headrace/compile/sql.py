@@ -59,7 +59,7 @@ class Dialect:
             return f"CAST({value} AS {self.types[kind]})"
         if kind == "float":
             text = repr(float(value))
-            text = text if "e" in text else text + "e0"
+            text = text if "e" in text else text.removesuffix(".0") + "e0"
             return f"({text})" if text.startswith("-") else text
         if kind == "bool":
             return "TRUE" if value else "FALSE"
