@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from deltalake.exceptions import DeltaError
 
 from headrace.archive.columns import LOG_OFFSET, LOG_PARTITION, schemas
 from headrace.archive.delta import Archive
 from headrace.archive.files import HistoryFile
-from headrace.archive.history import backfilled
 from headrace.archive.letters import Letters
-from headrace.archive.listing import ROLE, publish
+from headrace.archive.listing import publish
 from headrace.archive.manifest import CUT, BackfillEpoch, complete, epochs, file_note
 from headrace.declare.declaration import Declaration, StreamDef
 from headrace.declare.topics import Topics
@@ -92,39 +92,36 @@ def backfill(
 ) -> BackfillReport:
     """Brings files of a stream (by its title) into the archive, and their tiles to the topic of history.
 
-    until: the stream's cut, ms; it is the same for every backfill of the stream. lookups: the joined tables' rows by
-    title; None takes the newest that the tables role has loaded. timezone: of times that carry none. progress: is
-    told rows done and rows in all. SourceError where a file cannot be used; what was refused row by row is in the
-    report, and listed in a Parquet file beside the archive.
+    until: the stream's cut, ms; it is the same for every backfill of the stream. lookups: the joined tables' rows
+    by title; None takes the newest that the tables role has loaded. timezone: of times that carry none.
+    progress: is told rows done and rows in all. SourceError where a file cannot be used; what was refused row by
+    row is in the report, and listed in a Parquet file beside the archive.
     """
     definition = _stream(declaration, stream)
     archive = archive.knowing(schemas(declaration))
     topic = Topics.of(declaration).enriched(stream)
     by_id = {file.id: file for file in (HistoryFile(Path(path), definition, timezone) for path in files)}
     joined = _newest(declaration, definition, log, registry) if lookups is None else lookups
-    writer = log.writer(ROLE)  # one backfill at a time
-    try:
-        _cut(archive, topic, definition, until)
-        before = epochs(archive, topic, list(by_id))
-        epoch = BackfillEpoch.of(set(by_id) - set(before), until)
-        intake = _Intake(archive, topic, definition, until, joined)
-        total = {file: found.count() for file, found in by_id.items() if file not in before}
-        done = 0
-        for file, rows in total.items():
-            intake.take(by_id[file], epoch, lambda taken, done=done: progress(done + taken, sum(total.values())))  # type: ignore[misc]
-            done += rows
-        touched = {*before.values(), *({epoch} if total else ())}
-        unfinished = touched - complete(archive, topic, touched)
-        if unfinished:
-            intake.note({found.note: 1 for found in unfinished})
-        version = archive.version(topic)
-        rows = archive.dataset(topic, version)
-        by_epoch = {e: found for e, found in backfilled(archive, topic, rows, version).items() if e in touched}
-        tiles = publish(declaration, stream, rows, by_epoch, log, registry, writer, until)
-        reports = tuple(intake.report(found, again=file in before) for file, found in by_id.items())
-        return BackfillReport(stream, until, reports, tiles)
-    finally:
-        writer.close()
+    _cut(archive, topic, definition, until)
+    before = epochs(archive, topic, list(by_id))
+    epoch = BackfillEpoch.of(set(by_id) - set(before), until)
+    intake = _Intake(archive, topic, definition, until, joined)
+    totals = {id_: file.count() for id_, file in by_id.items() if id_ not in before}
+    done = 0
+    for id_, rows in totals.items():
+        intake.take(by_id[id_], epoch, _after(progress, done, sum(totals.values())))
+        done += rows
+    touched = {*before.values(), *({epoch} if totals else ())}
+    unfinished = touched - complete(archive, topic, touched)
+    if unfinished:
+        intake.note({found.note: 1 for found in unfinished})
+    tiles = publish(declaration, archive, log, registry)
+    reports = tuple(intake.report(file, again=id_ in before) for id_, file in by_id.items())
+    return BackfillReport(stream, until, reports, tiles)
+
+
+def _after(progress: Advance, done: int, total: int) -> Callable[[int], None]:
+    return lambda taken: progress(done + taken, total)
 
 
 class _Intake:
@@ -147,14 +144,16 @@ class _Intake:
                     for table in self._tables(file, letters, advance):
                         yield from table.to_batches()
             except BaseException as error:
-                failed.append(error)  # the writer of the table tells of a failure, but not of which
+                failed.append(error)  # the table's writer tells that it failed, but not of what
                 raise
 
         reader = pa.RecordBatchReader.from_batches(self._schema, enriched())
         try:
             self._archive.append(self._topic, reader, {}, None, {file_note(file.id): epoch.number})
-        except BaseException as error:
-            raise (failed[0] if failed else error) from None
+        except (DeltaError, OSError, ValueError, pa.ArrowException):
+            if failed:
+                raise failed[0] from None
+            raise
 
     def note(self, notes: Mapping[str, int]) -> None:
         self._archive.append(self._topic, self._schema.empty_table(), {}, None, notes)

@@ -101,7 +101,7 @@ class Archive:
         if mark is not None:
             keep[_MARK] = mark
         properties = CommitProperties(app_transactions=[Transaction(name, number) for name, number in keep.items()])
-        attempts = _ATTEMPTS if isinstance(data, pa.Table) else 1
+        attempts = 1 if notes or not isinstance(data, pa.Table) else _ATTEMPTS
         for left in reversed(range(attempts)):
             try:
                 return self._write(topic, data, properties)

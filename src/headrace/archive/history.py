@@ -2,15 +2,14 @@
 
 No record counts twice, whoever tiles it and when, by one rule: **the name of an epoch determines its records**.
 
-- A record of a backfilled file is in the epoch of its file, `backfill-<...>`, and in no other.
-- A record of the live stream below the vector of offsets where a view's own epoch begins is in the view's history
-  epoch, which the tiler names (here: `epoch` is null); from the vector on it is in the view's own epoch.
+- A record of a backfilled file belongs to the epoch of its file, `backfill-<...>`, and to no other. These epochs
+  are in the topic of history, for every view: `headrace backfill` appends their tiles for the views that it knows,
+  and the tile role, before it begins, for the views that are new (`listing.publish`). An epoch never changes once
+  it is complete, and its tiles are absolute: appended twice they are the same.
+- A record of the live stream below the vector of offsets at which a view's own epoch begins belongs to the view's
+  history epoch, which the tiler asks for (`history`); from the vector on, to the view's own epoch.
 
-`headrace backfill` writes the tiles of its epochs for the views that it knows, and `history` gives those of all
-complete backfill epochs for a new view. Both may tile the same epoch of the same view: a tile is known by (view,
-key, hop, epoch) and is absolute, so the second one replaces the first, and is the same. An epoch is not listed
-before it is complete. A view that a backfill did not know (it ran with an older declaration, while the view was
-being added) gets its tiles when the same backfill is run again.
+An epoch that is not complete (a backfill that was killed) is listed for no view until its files are brought again.
 """
 
 from __future__ import annotations
@@ -29,15 +28,11 @@ from headrace.declare.declaration import Declaration, View
 from headrace.declare.topics import Topics
 from headrace.log.batches import Positions
 
-HISTORY = pa.schema([pa.field("epoch", pa.string()), *TILE])
-"""Tiles of one view: `epoch` (null: the view's own history epoch), then the columns of a tile."""
-
 
 def history(archive: Archive, declaration: Declaration) -> Callable[[View, Positions], pa.Table | None]:
-    """What the tiler asks when a view is new: its tiles (columns `HISTORY`) below a vector of enriched positions.
+    """What the tiler asks when a view is new: its tiles below a vector of enriched positions, columns `TILE`.
 
-    None while the archive has not reached the vector. For each backfill epoch there is at least one row, also where
-    no record has a key: a row whose `key` is null lists it.
+    None while the archive has not reached the vector. Backfilled records are not among them (see above).
     """
     known = archive.knowing(schemas(declaration))
     topics = Topics.of(declaration)
@@ -45,15 +40,12 @@ def history(archive: Archive, declaration: Declaration) -> Callable[[View, Posit
     def past(view: View, below: Positions) -> pa.Table | None:
         topic = topics.enriched(view.stream)
         vector = {partition: offset for (name, partition), offset in below.items() if name == topic and offset}
+        if not vector:
+            return TILE.empty_table()
         reached = known.position([topic])
         if any(reached.get((topic, partition), 0) < offset for partition, offset in vector.items()):
             return None
-        version = known.version(topic)
-        rows = known.dataset(topic, version)
-        tables = [named(tiles(view, rows, _below(vector)), None)] if vector else []
-        by_epoch = backfilled(known, topic, rows, version)
-        tables += [epoch_tiles(view, rows, epoch, files) for epoch, files in sorted(by_epoch.items())]
-        return pa.concat_tables([HISTORY.empty_table(), *tables])
+        return tiles(view, known.dataset(topic), _below(vector))
 
     return past
 
@@ -70,12 +62,10 @@ def backfilled(
     return {epoch: sorted(file for file, other in by_file.items() if other == epoch) for epoch in done}
 
 
-def epoch_tiles(view: View, rows: ds.Dataset, epoch: BackfillEpoch, files: Iterable[str]) -> pa.Table:
-    """The tiles of one backfill epoch (columns `HISTORY`), and last the row that lists it."""
+def epoch_tiles(view: View, rows: ds.Dataset, files: Iterable[str]) -> pa.Table:
+    """The tiles (columns `TILE`) of the backfill epoch that has these files."""
     names = ", ".join(f"'{file}'" for file in files)
-    where = f"_log_offset IS NULL AND _file IN ({names})" if names else "false"
-    found = named(tiles(view, rows, where), epoch.name)
-    return pa.concat_tables([found, pa.Table.from_pylist([{"epoch": epoch.name}], HISTORY)])
+    return tiles(view, rows, f"{LOG_OFFSET} IS NULL AND _file IN ({names})")
 
 
 def tiles(view: View, rows: ds.Dataset, where: str) -> pa.Table:
@@ -86,11 +76,6 @@ def tiles(view: View, rows: ds.Dataset, where: str) -> pa.Table:
     source = f"(SELECT * FROM archived WHERE {where})"
     found: pa.Table = connection.sql(tiles_sql(view, events_sql(view, source))).to_arrow_table()
     return found.cast(TILE)
-
-
-def named(found: pa.Table, epoch: str | None) -> pa.Table:
-    """Tiles of one view with the name of their epoch: columns `HISTORY`."""
-    return found.add_column(0, HISTORY.field("epoch"), pa.array([epoch] * len(found), pa.string()))
 
 
 def _below(vector: Mapping[int, int]) -> str:

@@ -1,69 +1,64 @@
-"""The tiles of backfill epochs onto the log."""
+"""The tiles of backfill epochs onto the log: each (view, epoch) once, and all of them at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.dataset as ds
-
-from headrace.archive.history import HISTORY, epoch_tiles
-from headrace.archive.manifest import BackfillEpoch
-from headrace.declare.declaration import Declaration, View
+from headrace.archive.columns import schemas
+from headrace.archive.delta import Archive
+from headrace.archive.history import backfilled, epoch_tiles
+from headrace.archive.manifest import CUT, BackfillEpoch
+from headrace.declare.declaration import Declaration
 from headrace.declare.topics import Topics
-from headrace.declare.types import ColumnType, Kind
-from headrace.log.contract import Log, Topic, Writer
+from headrace.log.contract import Log, Topic
 from headrace.schema.avro import encode_block, nullable_schema
 from headrace.schema.contract import Schemas
+from headrace.stream.tiler import TILES, listing, tiles_of
 
 ROLE: Final = "backfill"
 _BLOCK: Final = 32_768
-_KINDS: Final[dict[pa.DataType, Kind]] = {pa.string(): "str", pa.int64(): "int", pa.float64(): "float"}
-TILES: Final = {
-    "view": ColumnType("str", nullable=True),
-    **{field.name: ColumnType(_KINDS[field.type], nullable=True) for field in HISTORY},
-}
-"""The columns of the topic of history tiles."""
 
 
-def publish(
-    declaration: Declaration,
-    stream: str,
-    rows: ds.Dataset,
-    by_epoch: Mapping[BackfillEpoch, Sequence[str]],
-    log: Log,
-    registry: Schemas,
-    writer: Writer,
-    arrival: int,
-) -> int:
-    """Appends the tiles of epochs for each view of a stream, and lists them, in one transaction; how many tiles.
+def publish(declaration: Declaration, archive: Archive, log: Log, registry: Schemas) -> int:
+    """Appends the tiles of all complete backfill epochs to the topic of history, and lists them; how many tiles.
 
-    rows: the archived records. by_epoch: the files of each epoch. What was listed before is left out.
+    What is listed already is left out; the rest is one transaction, so that a reader sees all of it or none. The
+    tile role calls it before it begins, so that a view that was not there yet when history was brought has it.
     """
-    topic = Topics.of(declaration).history
-    log.create(Topic(topic, ROLE, 1))
-    schema_id = registry.register(f"{topic}-value", nullable_schema(topic, TILES)).id
+    archive = archive.knowing(schemas(declaration))
+    topics = Topics.of(declaration)
+    found = {title: _backfilled(archive, topics.enriched(title)) for title in declaration.streams}
+    if not any(found.values()):
+        return 0
+    log.create(Topic(topics.history, ROLE, 1))
+    schema_id = registry.register(f"{topics.history}-value", nullable_schema(topics.history, TILES)).id
     count = 0
-    with writer.transaction() as transaction:
-        for view, epoch in _unlisted(declaration, stream, by_epoch, writer):
-            found = epoch_tiles(view, rows, epoch, by_epoch[epoch])
-            count += len(found) - 1
-            named = found.add_column(0, "view", pa.array([view.id] * len(found), pa.string())).select(list(TILES))
-            for begin in range(0, len(named), _BLOCK):
-                transaction.append(topic, 0, encode_block(named.slice(begin, _BLOCK), schema_id, arrival))
-            transaction.keep(_kept(view, epoch), b"1")
+    writer = log.writer(ROLE)
+    try:
+        with writer.transaction() as transaction:
+            lists = []
+            for view in declaration.views.values():
+                topic = topics.enriched(view.stream)
+                for epoch, files in sorted(found[view.stream].items()):
+                    kept = f"listed/{view.id}/{epoch.name}"
+                    if writer.kept(kept) is not None:
+                        continue
+                    tiles = tiles_of(view, epoch.name, epoch_tiles(view, archive.dataset(topic), files))
+                    arrival = archive.note(topic, CUT) or 0
+                    for begin in range(0, len(tiles), _BLOCK):
+                        block = encode_block(tiles.slice(begin, _BLOCK), schema_id, arrival)
+                        transaction.append(topics.history, 0, block)
+                    lists.append(encode_block(listing(view, [epoch.name]), schema_id, arrival))
+                    transaction.keep(kept, b"1")
+                    count += len(tiles)
+            for block in lists:
+                transaction.append(topics.history, 0, block)
+    finally:
+        writer.close()
     return count
 
 
-def _unlisted(
-    declaration: Declaration, stream: str, by_epoch: Mapping[BackfillEpoch, Sequence[str]], writer: Writer
-) -> Iterator[tuple[View, BackfillEpoch]]:
-    for view in declaration.views.values():
-        for epoch in sorted(by_epoch):
-            if view.stream == stream and writer.kept(_kept(view, epoch)) is None:
-                yield view, epoch
-
-
-def _kept(view: View, epoch: BackfillEpoch) -> str:
-    return f"listed/{view.id}/{epoch.name}"
+def _backfilled(archive: Archive, topic: str) -> Mapping[BackfillEpoch, Sequence[str]]:
+    version = archive.version(topic)
+    return {} if version is None else backfilled(archive, topic, archive.dataset(topic, version), version)

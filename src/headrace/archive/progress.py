@@ -20,12 +20,9 @@ _NAME: Final = "progress.json"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """positions: below them all records are in the archive. resume: where to read on, never beyond a mark that
-    other partitions have not passed yet (so that the mark is read again). mark: ms, passed by all partitions.
-    """
+    """positions: below them all records are in the archive. mark: ms, passed by all partitions there."""
 
     positions: Mapping[Partition, int] = field(default_factory=dict)
-    resume: Mapping[Partition, int] = field(default_factory=dict)
     mark: int | None = None
 
     @classmethod
@@ -36,24 +33,16 @@ class Progress:
                 found = json.loads(stream.read())
         except FileNotFoundError:
             return cls()
-        return cls(_places(found["positions"]), _places(found["resume"]), found["mark"])
+        positions = {(topic, partition): offset for topic, partition, offset in found["positions"]}
+        return cls(positions, found["mark"])
 
     def write(self, files: pf.FileSystem, folder: str) -> None:
         """Replaces what was written before, all or nothing."""
-        text = json.dumps(
-            {"mark": self.mark, "positions": _rows(self.positions), "resume": _rows(self.resume)}
-        ).encode()
+        rows = [(topic, partition, offset) for (topic, partition), offset in self.positions.items()]
+        text = json.dumps({"mark": self.mark, "positions": rows}).encode()
         path = f"{folder}/{_NAME}"
         local = isinstance(files, pf.LocalFileSystem)
         with files.open_output_stream(f"{path}.new" if local else path) as stream:  # a put of an object is atomic
             stream.write(text)
         if local:
             files.move(f"{path}.new", path)
-
-
-def _rows(positions: Mapping[Partition, int]) -> list[tuple[str, int, int]]:
-    return [(topic, partition, offset) for (topic, partition), offset in positions.items()]
-
-
-def _places(rows: list[tuple[str, int, int]]) -> dict[Partition, int]:
-    return {(topic, partition): offset for topic, partition, offset in rows}

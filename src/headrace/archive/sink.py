@@ -81,12 +81,11 @@ class ArchiveSink:
         for topic in self._columns:
             self._stored.update(self._archive.stored(topic))
         self._gathered: dict[str, list[pa.Table]] = defaultdict(list)
-        self._ahead: dict[Partition, list[tuple[int, int]]] = defaultdict(list)
         self._since: float | None = None
 
     def position(self) -> Positions:
         """Where to read on. Some of what follows may be in the archive already; it is left out when it comes."""
-        return self._done.resume
+        return self._done.positions
 
     def mark(self) -> int | None:
         return self._done.mark
@@ -120,7 +119,7 @@ class ArchiveSink:
                 )
         self._gathered.clear()
         self._since = None
-        progress = Progress(dict(self._positions), self._resume(), self._mark)
+        progress = Progress(dict(self._positions), self._mark)
         if progress != self._done:
             self._archive.remember(progress)
             self._done = progress
@@ -137,9 +136,7 @@ class ArchiveSink:
     def _gather(self, batches: Sequence[Batch]) -> None:
         by_topic: dict[str, list[Batch]] = defaultdict(list)
         for batch in batches:
-            if isinstance(batch.content, Mark):
-                self._ahead[batch.topic, batch.partition].append((batch.content.time, batch.offset))
-            else:
+            if not isinstance(batch.content, Mark):
                 by_topic[batch.topic].append(batch)
         for topic, found in by_topic.items():
             self._gathered[topic].append(self._table(topic, found))
@@ -162,12 +159,3 @@ class ArchiveSink:
             names = {"_partition": LOG_PARTITION, "_offset": LOG_OFFSET, "_arrival": "_log_arrival"}
             table = table.rename_columns([names.get(name, name) for name in table.column_names])
         return table.drop_columns(["_log_arrival"])
-
-    def _resume(self) -> dict[Partition, int]:
-        """The positions, but never beyond a mark that some partition has not passed: it must be read again."""
-        resume = dict(self._positions)
-        for place, marks in self._ahead.items():
-            marks[:] = [(at, offset) for at, offset in marks if self._mark is None or at > self._mark]
-            if marks:
-                resume[place] = min(resume[place], marks[0][1])
-        return resume
