@@ -35,10 +35,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Spec:
-    """All that is known of a model. Equal specs and equal model files have equal sha256: no clock, no path is in it.
+    """All that is known of a model. No clock and no path is in it: the same training gives the same sha256.
 
     declaration: the digest of the project file. metrics: on the holdout, by name. prediction: the baseline of the
-    predictions on the holdout. embargo: ms between the last training example and the first that it may be judged by.
+    predictions on the holdout. embargo: ms from the last training example to the first that may judge it.
     data: the version of each of the archive's topics.
     """
 

@@ -28,8 +28,8 @@ Value = str | int | float | bool | None
 class Baseline:
     """Bins and the share of the training examples in each. Bin 0 is null (and NaN).
 
-    edges: of a number; bin i is `edges[i - 2] <= value < edges[i - 1]`, open at both ends. levels: of a category; bin
-    i is level i - 1, the last bin is every other. One of the two is None.
+    edges: of a number; bin i is `edges[i - 2] <= value < edges[i - 1]`, open at both ends. levels: of a category;
+    bin i is level i - 1, the last bin is every other. One of the two is None.
 
     >>> units = Baseline.of_numbers([1.0, 1.0, 2.0, None])
     >>> units.edges, units.shares

@@ -90,11 +90,13 @@ class Encoding:
                 if value is None:
                     continue
                 if codes is not None:
-                    code = codes.get(value) if isinstance(value, str) else _refuse(self.columns[index], value)
+                    if not isinstance(value, str):
+                        raise _refused(self.columns[index], value)
+                    code = codes.get(value)
                     if code is not None:
                         line[index] = code
                 elif isinstance(value, str):
-                    _refuse(self.columns[index], value)
+                    raise _refused(self.columns[index], value)
                 else:
                     line[index] = value
         return np.clip(values, -_LIMIT, _LIMIT, out=values)
@@ -111,7 +113,7 @@ class Encoding:
         return values
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
-        """The data frame that the user's training function gets: categories are pandas Categorical, the rest float64."""
+        """What the user's training function gets as x: categories are pandas Categorical, the rest float64."""
         import pandas as pd
 
         columns: dict[str, Any] = {}
@@ -148,8 +150,8 @@ class Encoding:
         ])  # fmt: skip
 
 
-def _refuse(column: Column, value: object) -> None:
-    raise ModelError(
+def _refused(column: Column, value: object) -> ModelError:
+    return ModelError(
         f"feature {column.name}",
         f"{value!r} is not of its kind, {column.kind}",
         "pass the values that the project's features give",

@@ -39,6 +39,9 @@ class Version:
     source: str
     tags: Mapping[str, str]
 
+    def __str__(self) -> str:
+        return str(self.number)
+
 
 class Registry:
     """The models of one project.
@@ -181,7 +184,9 @@ class Registry:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise ModelError(
-                f"registry {self.tracking_uri}", f"it does not answer: {error.message}", "start it, or correct its URL"
+                f"registry {self.tracking_uri}",
+                f"it does not answer: {error.message}",
+                "start it, or correct its URL",
             ) from error
         tags = dict(found.tags)
         return Version(int(found.version), tags.get("sha256", ""), found.run_id or "", found.source, tags)

@@ -40,7 +40,7 @@ class XGBoostFormat:
 
 
 class BoosterPredictor:
-    """Predicts from category codes: for a matrix XGBoost takes the codes as they are (it recodes data frames only)."""
+    """Predicts from category codes: XGBoost recodes data frames, and takes the codes in a matrix as they are."""
 
     def __init__(self, booster: Any) -> None:
         self.booster = booster

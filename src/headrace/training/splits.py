@@ -1,4 +1,4 @@
-"""Splits by time with an embargo: no example is trained on whose label overlaps the holdout (Lopez de Prado 2018, ch. 7)."""
+"""Splits by time with an embargo: no trained label reaches into the holdout (Lopez de Prado 2018, ch. 7)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which examples train and which judge. cut: the holdout's first instant (ms); what is in neither is embargoed."""
+    """Which examples train and which judge; the rest is embargoed. cut: the holdout's first instant (ms)."""
 
     train: Mask
     holdout: Mask
@@ -28,8 +28,8 @@ def split(times: Times, holdout: int, embargo: int) -> Split:
     """Splits mature examples by their t (ms, any order).
 
     holdout: the examples within so many ms of the newest one. embargo: ms from an example until its label is final
-    (`declaration.maturity`); training examples have `t + embargo <= cut`, so that nothing that a model learned was still
-    open when the holdout began. Raises TrainingError when either side would be empty.
+    (`declaration.maturity`); training examples have `t + embargo <= cut`: nothing that a model learned was
+    still open when the holdout began. Raises TrainingError when either side would be empty.
 
     >>> found = split(np.array([0, 10, 20, 30, 40]), holdout=15, embargo=10)
     >>> found.cut, found.train.tolist()
@@ -38,7 +38,9 @@ def split(times: Times, holdout: int, embargo: int) -> Split:
     [False, False, False, True, True]
     """
     if holdout <= 0:
-        raise TrainingError("holdout", f"{holdout} ms is no span of time", "declare retrain(holdout='14d') or the like")
+        raise TrainingError(
+            "holdout", f"{holdout} ms is no span of time", "declare retrain(holdout='14d') or the like"
+        )
     if not len(times):
         raise TrainingError(
             "training set",

@@ -1,0 +1,128 @@
+"""Runs the training pipeline on this machine with kfp.local, each step a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from headrace.declare.declaration import Declaration
+from headrace.errors import TrainingError
+from headrace.training.parameters import Parameter, parameters_of
+from headrace.training.progress import Told, heard
+
+
+class _Archive(Protocol):
+    @property
+    def uri(self) -> str: ...
+
+
+class _Registry(Protocol):
+    @property
+    def tracking_uri(self) -> str: ...
+
+
+class Places(Protocol):
+    """Where a deployment keeps what training reads and writes (a profile of headrace.profiles)."""
+
+    @property
+    def home(self) -> Path: ...
+    def open_archive(self) -> Any: ...
+    def open_registry(self, declaration: Declaration) -> Any: ...
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A registered model. alias: champion or challenger. metrics: the report of `steps.evaluate`.
+
+    folder: of the run, with its dataset, its models and `run.log`. seconds: by step.
+    """
+
+    version: int
+    alias: str
+    sha256: str
+    metrics: Mapping[str, Any]
+    folder: Path
+    seconds: Mapping[str, float]
+
+
+def run(
+    declaration: Declaration,
+    places: Places,
+    until: int,
+    parameters: Mapping[str, Parameter],
+    progress: Callable[[str], None],
+) -> TrainingResult:
+    """Trains, evaluates and registers a model on what had arrived before `until` (ms).
+
+    parameters: model parameters that override the declared defaults; texts are read as the default's kind.
+    progress: gets a line at the end of each step. Raises TrainingError with the message of the step that failed.
+    """
+    archive: _Archive = places.open_archive()
+    registry: _Registry = places.open_registry(declaration)
+    chosen = parameters_of(declaration.model, parameters)
+    home = places.home / "training"
+    home.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{declaration.name}-", dir=home))
+    request = {
+        "parameters": chosen,
+        "root": str(folder),
+        "settings": {
+            "project": str(declaration.path),
+            "archive": archive.uri,
+            "registry": registry.tracking_uri,
+            "until": until,
+            "holdout": declaration.retrain.holdout,
+        },
+    }
+    told = _listen(request, folder / "run.log", progress)
+    registered = told["register"].facts
+    return TrainingResult(
+        version=registered["version"],
+        alias=registered["alias"],
+        sha256=registered["sha256"],
+        metrics=told["evaluate"].facts["report"],
+        folder=folder,
+        seconds={step: found.seconds for step, found in told.items()},
+    )
+
+
+def _listen(request: Mapping[str, Any], log: Path, progress: Callable[[str], None]) -> dict[str, Told]:
+    """Runs the pipeline; what each step told."""
+    # kfp.local runs steps with the first python on the path.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    told: dict[str, Told] = {}
+    with (
+        log.open("w", encoding="utf-8") as kept,
+        subprocess.Popen(
+            [sys.executable, "-m", "headrace.training.orchestrate", json.dumps(request)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "PATH": path},
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            kept.write(line)
+            found = heard(line)
+            if found is not None:
+                told[found.step] = found
+                if found.error is None:
+                    progress(f"{found.step} ({found.seconds:.1f} s): {found.facts['summary']}")
+    failed = [found.error for found in told.values() if found.error is not None]
+    if failed:
+        subject, cause, remedy = failed[0]
+        raise TrainingError(subject, cause, remedy.replace("the log", str(log)))
+    if process.returncode or "register" not in told:
+        raise TrainingError("training pipeline", f"it ended with code {process.returncode}", f"see {log}")
+    return told

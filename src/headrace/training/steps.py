@@ -1,0 +1,295 @@
+"""The four steps of training, as plain functions over files: preprocess, train, evaluate, register.
+
+Each can be called and debugged alone; the pipeline's components only call them. A step reads what the step before
+it wrote, so that none sees more than it should: training never sees the holdout.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.declare.declaration import Feature
+from headrace.declare.duration import duration_text
+from headrace.declare.load import read_project
+from headrace.errors import TrainingError
+from headrace.models.artifact import Artifact, Span, Spec, load, restate, save
+from headrace.models.baseline import Baseline
+from headrace.models.encoding import Encoding, Matrix
+from headrace.models.formats import format_named, format_of
+from headrace.models.metrics import Task, metrics
+from headrace.models.registry import Registry
+from headrace.training.parameters import Parameter, parameters_of
+from headrace.training.splits import date, split, unseen
+
+TRAIN: Final = "train.parquet"
+HOLDOUT: Final = "holdout.parquet"
+FACTS: Final = "facts.json"
+
+Facts = dict[str, Any]
+"""What a step has to tell, as JSON; `summary` is a line for people."""
+
+
+def preprocess(project: str, archive: str, until: int, holdout: int, out: str) -> Facts:
+    """Draws the training set from the archive and splits it by time; writes it to the folder `out`.
+
+    project: the project file. archive: folder or URI. until: ms; what arrived later does not count. holdout: ms.
+    """
+    from headrace.archive.columns import schemas
+    from headrace.archive.delta import Archive
+    from headrace.features.training_set import training_set
+
+    declaration = read_project(Path(project))
+    store = Archive(archive, schemas(declaration))
+    versions = store.versions()
+    read: dict[str, int] = {}
+
+    def records(topic: str) -> pa.Table:
+        version = versions.get(topic)
+        if version is not None:
+            read[topic] = version
+        return store.read(topic, version)
+
+    found = training_set(declaration, records, until)
+    parts = split(found.table.column("t").to_numpy(), holdout, declaration.maturity)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    trained, held = found.table.filter(pa.array(parts.train)), found.table.filter(pa.array(parts.holdout))
+    pq.write_table(trained, folder / TRAIN)
+    pq.write_table(held, folder / HOLDOUT)
+    embargoed = found.table.num_rows - trained.num_rows - held.num_rows
+    facts = {
+        "project": declaration.name,
+        "declaration": declaration.digest,
+        "until": until,
+        "cut": parts.cut,
+        "embargo": declaration.maturity,
+        "train": trained.num_rows,
+        "holdout": held.num_rows,
+        "embargoed": embargoed,
+        "immature": found.immature,
+        "unlabelled": found.unlabelled,
+        "first_version_rows": dict(found.first_version_rows),
+        "data": read,
+        "summary": f"{trained.num_rows:,} examples to train on, {held.num_rows:,} held out from {date(parts.cut)}; "
+        f"left out: {embargoed:,} embargoed ({duration_text(declaration.maturity)}), {found.immature:,} immature, "
+        f"{found.unlabelled:,} without a label",
+    }
+    _write_json(folder / FACTS, facts)
+    return facts
+
+
+def train(project: str, dataset: str, parameters: Mapping[str, Parameter], out: str) -> Facts:
+    """Trains the declared model on the training part of a dataset; writes a draft artifact, without metrics.
+
+    The generators of `random` and numpy are seeded with the declared seed, so that an estimator without a
+    random_state is repeatable (XGBoost's own is 0 when none is given).
+    """
+    declaration = read_project(Path(project))
+    chosen = parameters_of(declaration.model, parameters)
+    facts = _read_json(Path(dataset) / FACTS)
+    if facts["declaration"] != declaration.digest:
+        raise TrainingError(
+            f"dataset {dataset}", "the project file was changed after it was made", "run preprocess again"
+        )
+    table = pq.read_table(Path(dataset) / TRAIN)
+    task, label = declaration.model.task, table.column("label").to_numpy()
+    if task == "classification" and len(np.unique(label)) < 2:
+        raise TrainingError(
+            f"label {declaration.label.name}",
+            f"it is {bool(label[0])} in all {len(label)} training examples",
+            "bring more history, or check the label's expression",
+        )
+    encoding = Encoding.frozen(declaration.features, table)
+    random.seed(declaration.model.seed)
+    np.random.seed(declaration.model.seed)
+    y = label.astype(np.int8) if task == "classification" else label.astype(np.float64)
+    model = declaration.model.function(encoding.frame(table), y, **chosen)
+    form = format_named(format_of(model))
+    times, matrix = table.column("t").to_numpy(), encoding.table_matrix(table)
+    spec = Spec(
+        project=declaration.name,
+        declaration=declaration.digest,
+        task=task,
+        label=declaration.label.name,
+        encoding=encoding,
+        parameters=chosen,
+        seed=declaration.model.seed,
+        library=form.version(),
+        trained=_span(times),
+        holdout=_span(pq.read_table(Path(dataset) / HOLDOUT, columns=["t"]).column("t").to_numpy()),
+        embargo=facts["embargo"],
+        data=facts["data"],
+        baselines={feature.name: _baseline(feature, encoding, matrix, table) for feature in declaration.features},
+    )
+    digest = save(Path(out), model, spec)
+    fitted = load(Path(out)).predict_table(table)
+    _check(task, fitted, spec)
+    named = ", ".join(f"{name}={value}" for name, value in chosen.items())
+    return {
+        "sha256": digest,
+        "library": spec.library,
+        "summary": f"{spec.library} on {len(label):,} examples x {len(encoding.columns)} features ({named})",
+    }
+
+
+def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) -> Facts:
+    """Judges a draft on the holdout, beside the naive forecast and the champion; writes artifact and report.
+
+    The report (JSON): `model`, `naive` and `champion` have the metrics on the whole holdout; `comparison` has
+    those of challenger and champion on the examples of which neither has seen anything, for the promotion. `naive`
+    counts the examples for which there is a naive forecast. sealed: the folder of the artifact with its metrics.
+    """
+    artifact = load(Path(draft))
+    spec = artifact.spec
+    held = pq.read_table(Path(dataset) / HOLDOUT)
+    label, times = held.column("label").to_numpy(), held.column("t").to_numpy()
+    predicted = artifact.predict_table(held)
+    _check(spec.task, predicted, spec)
+    found = metrics(spec.task, label, predicted)
+    digest = restate(Path(draft), Path(sealed), metrics=found, prediction=Baseline.of_numbers(predicted))
+
+    guess = held.column("naive").to_numpy().astype(np.float64)
+    known = ~np.isnan(guess)
+    result: Facts = {
+        "task": spec.task,
+        "train": vars(spec.trained),
+        "holdout": vars(spec.holdout),
+        "model": found,
+        "naive": metrics(spec.task, label[known], guess[known]),
+        "champion": None,
+        "comparison": None,
+    }
+    models = Registry(registry, spec.project)
+    champion = models.champion()
+    if champion is not None:
+        best = models.load(champion)
+        theirs = _theirs(best, held)
+        result["champion"] = {
+            "version": champion.number,
+            "metrics": None if theirs is None else metrics(spec.task, label, theirs),
+        }
+        if theirs is not None:
+            fresh = unseen(times, spec.unseen_from, best.spec.unseen_from)
+            result["comparison"] = {
+                "examples": int(fresh.sum()),
+                "challenger": metrics(spec.task, label[fresh], predicted[fresh]),
+                "champion": metrics(spec.task, label[fresh], theirs[fresh]),
+            }
+    _write_json(Path(report), result)
+    return {"sha256": digest, "report": result, "summary": _told(result)}
+
+
+def register(sealed: str, report: str, registry: str, project: str) -> Facts:
+    """Records the run and registers the artifact: as champion where there is none, else as challenger.
+
+    project: the project file, for the commit of the repository that it lies in, if any.
+    """
+    artifact = load(Path(sealed))
+    spec, judged = artifact.spec, _read_json(Path(report))
+    tags = {
+        "declaration": spec.declaration,
+        "data": json.dumps(spec.data, sort_keys=True),
+        "library": spec.library,
+        "python": platform.python_version(),
+        "trained_until": date(spec.trained.last),
+    }
+    commit = _commit(Path(project))
+    if commit is not None:
+        tags["commit"] = commit
+    measured = {
+        name if who == "model" else f"{who}_{name}": value
+        for who in ("model", "naive")
+        for name, value in judged[who].items()
+        if value is not None
+    }
+    models = Registry(registry, spec.project)
+    run = models.record({**spec.parameters, "seed": spec.seed}, measured, {**tags, "sha256": artifact.sha256})
+    version = models.register(Path(sealed), run, tags)
+    alias = models.nominate(version)
+    return {
+        "version": version.number,
+        "alias": alias,
+        "run": run,
+        "sha256": artifact.sha256,
+        "summary": f"version {version.number} is the {alias}, sha256 {artifact.sha256[:12]}",
+    }
+
+
+def _span(times: Any) -> Span:
+    return Span(int(times.min()), int(times.max()), len(times))
+
+
+def _baseline(feature: Feature, encoding: Encoding, matrix: Matrix, table: pa.Table) -> Baseline:
+    if feature.type.kind == "str":
+        return Baseline.of_levels(table.column(feature.name).to_pylist())
+    numbers = matrix[:, encoding.names.index(feature.name)]
+    return Baseline.of_bools(numbers) if feature.type.kind == "bool" else Baseline.of_numbers(numbers)
+
+
+def _check(task: Task, predicted: Any, spec: Spec) -> None:
+    """Refuses a model whose predictions are not numbers, or not probabilities where they should be."""
+    if not np.isfinite(predicted).all():
+        raise TrainingError(f"model of {spec.project}", "it predicts what is not a number", "check its objective")
+    if task == "classification" and ((predicted < 0) | (predicted > 1)).any():
+        raise TrainingError(
+            f"model of {spec.project}",
+            f"it predicts {predicted.min():g} to {predicted.max():g}, which are not probabilities",
+            "use an objective such as binary:logistic",
+        )
+
+
+def _theirs(champion: Artifact, held: pa.Table) -> Any:
+    """The champion's predictions; None when it needs a feature that the project no longer has."""
+    missing = [name for name in champion.spec.encoding.names if name not in held.column_names]
+    return None if missing else champion.predict_table(held)
+
+
+def _told(report: Mapping[str, Any]) -> str:
+    names = ("mae", "rmse", "mape") if report["task"] == "regression" else ("auc", "average_precision", "log_loss")
+    rows = {"model": report["model"], "naive": report["naive"]}
+    if report["champion"] is not None and report["champion"]["metrics"] is not None:
+        rows[f"champion {report['champion']['version']}"] = report["champion"]["metrics"]
+    return "; ".join(
+        f"{who}: " + ", ".join(f"{name} {_number(found[name])}" for name in names) for who, found in rows.items()
+    )
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4g}"
+
+
+def _commit(project: Path) -> str | None:
+    """The commit that is checked out where the project file lies, `-dirty` when the file differs from it."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    at = [git, "-C", str(project.parent)]
+    found = subprocess.run([*at, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        return None
+    changed = subprocess.run([*at, "diff", "--quiet", "HEAD", "--", str(project)], capture_output=True, check=False)
+    return found.stdout.strip() + ("-dirty" if changed.returncode else "")
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> Facts:
+    try:
+        found: Facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path}", "there is no such file", "run the step before this one") from error
+    return found
