@@ -7,7 +7,7 @@ from typing import Any
 import ibis
 import pytest
 
-from headrace.compile.allowed import INT_MAX
+from headrace.compile.kinds import INT_MAX
 from headrace.compile.scalar import compile_scalar
 from headrace.declare.row import relation
 from headrace.declare.types import ColumnType

@@ -11,8 +11,8 @@ from typing import Any, Final
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from headrace.compile.allowed import kind_of
-from headrace.compile.rewrites import Finite, Shift, ToInt, Whole
+from headrace.compile.kinds import kind_of
+from headrace.compile.operations import Finite, Shift, ToInt, Whole
 from headrace.compile.sql import (
     FLOAT_TEXT,
     INT_TEXT,

@@ -12,9 +12,9 @@ from typing import Any, Final
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from headrace.compile.allowed import kind_of
+from headrace.compile.kinds import kind_of
+from headrace.compile.operations import Finite, Shift, ToInt, Whole
 from headrace.compile.patterns import Regex, regex
-from headrace.compile.rewrites import Finite, Shift, ToInt, Whole
 from headrace.compile.sql import (
     FLOAT_TEXT,
     INT_TEXT,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from headrace.compile.allowed import INT_MAX, INT_MIN
+from headrace.compile.kinds import INT_MAX, INT_MIN
 from headrace.compile.sql import FLOAT_TEXT, INT_TEXT
 from headrace.errors import FeatureError
 

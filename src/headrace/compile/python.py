@@ -10,9 +10,9 @@ from typing import Any, Final
 import ibis.expr.operations as ops
 
 from headrace.compile import calendar, numbers
-from headrace.compile.allowed import LATEST
+from headrace.compile.kinds import LATEST
+from headrace.compile.operations import Shift, ToInt, Whole
 from headrace.compile.patterns import Regex, like, regex
-from headrace.compile.rewrites import Shift, ToInt, Whole
 from headrace.compile.sql import WHITE
 
 Rule = str | Callable[[Any], tuple[str, Any]]

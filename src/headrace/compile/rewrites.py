@@ -35,103 +35,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
-import ibis.expr.rules as rlz
 import ibis.expr.types as ir
 
-from headrace.compile.allowed import check, kind_of, shift_of
+from headrace.compile.allowed import check
+from headrace.compile.finite import observed
+from headrace.compile.kinds import kind_of, shift_of
 from headrace.compile.letters import LOWER, UPPER
-
-TIME: Final = dt.Timestamp(scale=3)
-
-How = Literal["trunc", "floor", "ceil", "round"]
-
-
-class Finite(ops.Unary):  # type: ignore[misc]
-    """The float, or null where it is not finite."""
-
-    arg: ops.Value
-    dtype = dt.float64
-
-
-class Whole(ops.Value):  # type: ignore[misc]
-    """The float without its fraction, as a float; `round` is half away from zero."""
-
-    arg: ops.Value
-    how: str
-    shape = rlz.shape_like("arg")
-    dtype = dt.float64
-
-
-class ToInt(ops.Unary):  # type: ignore[misc]
-    """A float without fraction as an int, or null outside of int64."""
-
-    arg: ops.Value
-    dtype = dt.int64
-
-
-class Shift(ops.Value):  # type: ignore[misc]
-    """The time so many ms later, or null outside of the years 1970 to 9999."""
-
-    arg: ops.Value
-    by: int
-    shape = rlz.shape_like("arg")
-    dtype = TIME
+from headrace.compile.operations import TIME, How, Shift, ToInt, Whole
 
 
 def core(expression: ir.Value, subject: str) -> ops.Value:
     """The expression in the core's operations. ExpressionError for one outside the allow-list."""
     check(expression, subject)
-    lowered = expression.op().replace(_lower)
-    return _observed(lowered.replace(_observe))
-
-
-# Only what can bring a float that is not finite, and what passes one on unseen, may keep it.
-_SOURCES: Final = (
-    ops.Field, ops.Add, ops.Subtract, ops.Multiply, ops.Divide, ops.Exp, ops.Power, ops.Sqrt, ops.Ln, ops.Log2,
-    ops.Log10, ops.TryCast,
-)  # fmt: skip
-_PASSING: Final = (ops.Negate, ops.Abs)
-
-
-def _wild(node: ops.Value) -> bool:
-    if not node.dtype.is_floating():
-        return False
-    if isinstance(node, ops.SearchedCase):
-        return any(_wild(result) for result in (*node.results, node.default))
-    if isinstance(node, _PASSING):
-        return _wild(node.arg)
-    return isinstance(node, _SOURCES)
-
-
-def _observed(node: Any) -> Any:
-    return Finite(node) if isinstance(node, ops.Value) and _wild(node) else node
-
-
-def _observe(node: Any, kwargs: dict[str, Any] | None) -> Any:
-    if isinstance(node, ops.Relation):
-        return node
-    free: tuple[str, ...] = ()
-    if isinstance(node, (ops.Add, ops.Subtract, ops.Multiply)):
-        free = ("left", "right")
-    elif isinstance(node, ops.Divide):
-        free = ("left",)
-    elif isinstance(node, ops.SearchedCase):
-        free = ("results", "default")
-    elif isinstance(node, (*_PASSING, Finite)):
-        free = ("arg",)
-    given = {}
-    for name, value in (kwargs or dict(zip(node.argnames, node.args, strict=True))).items():
-        if name in free:
-            given[name] = value
-        elif isinstance(value, tuple):
-            given[name] = tuple(_observed(each) for each in value)
-        else:
-            given[name] = _observed(value)
-    return node.__recreate__(given)
+    return observed(expression.op().replace(_lower))
 
 
 def _lower(node: Any, kwargs: dict[str, Any] | None) -> Any:

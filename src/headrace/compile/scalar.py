@@ -13,11 +13,12 @@ from typing import Any, Final, Protocol, cast
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from headrace.compile.allowed import INT_MAX, INT_MIN, kind_of
+from headrace.compile.kinds import INT_MAX, INT_MIN, kind_of
 from headrace.compile.numbers import missing, overflow
+from headrace.compile.operations import Finite
 from headrace.compile.python import CHECKED, FUNCTIONS, SELDOM_NULL, STRICT, constant_of
 from headrace.compile.refusals import words
-from headrace.compile.rewrites import Finite, core
+from headrace.compile.rewrites import core
 from headrace.compile.sql import children
 
 _MANY: Final = 20

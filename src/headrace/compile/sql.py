@@ -10,8 +10,9 @@ from typing import Any, Final
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from headrace.compile.allowed import LATEST, kind_of
-from headrace.compile.rewrites import Shift, core
+from headrace.compile.kinds import LATEST, kind_of
+from headrace.compile.operations import Shift
+from headrace.compile.rewrites import core
 
 Rule = str | Callable[[Any, Sequence[str]], str]
 """A template over the texts of the operands, or a function of the node and those texts."""
