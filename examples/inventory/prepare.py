@@ -62,7 +62,9 @@ def prepare(folder: Path) -> dict[str, int]:
     """)
     tables = {
         "products.parquet": "SELECT product_id, category, department FROM product ORDER BY product_id",
-        "stores.csv": f"""SELECT DISTINCT store_id, {list(REGIONS)}[store_id % {len(REGIONS)} + 1] AS region FROM purchase ORDER BY store_id""",
+        "stores.csv": f"""
+            SELECT DISTINCT store_id, {list(REGIONS)}[store_id % {len(REGIONS)} + 1] AS region
+            FROM purchase ORDER BY store_id""",
         "suppliers.csv": """WITH sold AS (
                 SELECT coalesce(category, 'OTHER') AS category, manufacturer_id, count(*) AS sales
                 FROM purchase JOIN product USING (product_id) GROUP BY ALL)

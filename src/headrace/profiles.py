@@ -56,7 +56,7 @@ class Profile:
             return FolderSchemas(self._path(address))
         raise self._unknown("schemas", scheme, "folder")
 
-    def open_online(self, declaration: Declaration) -> OnlineStore:
+    def open_online(self) -> OnlineStore:
         scheme, address = self._split("online", self.online)
         if scheme == "sqlite":
             from headrace.features.sqlite import SqliteStore
@@ -64,10 +64,12 @@ class Profile:
             return SqliteStore(self._path(address))
         raise self._unknown("online", scheme, "sqlite")
 
-    def open_archive(self) -> Archive:
+    def open_archive(self, declaration: Declaration) -> Archive:
+        from headrace.archive.columns import schemas
         from headrace.archive.delta import Archive
 
-        return Archive(self._path(self.archive))
+        place = self.archive if "://" in self.archive else self._path(self.archive)
+        return Archive(place, schemas(declaration))
 
     def open_registry(self, declaration: Declaration) -> Registry:
         scheme, address = self._split("registry", self.registry)

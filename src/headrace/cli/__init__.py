@@ -7,7 +7,7 @@ from typing import Final
 
 import typer
 
-from headrace.cli import backfill, check, deadletters, ledger, produce, replay, run, status, train, up
+from headrace.cli import backfill, check, compare, deadletters, ledger, produce, replay, run, status, train, up
 from headrace.errors import HeadraceError
 
 app: Final = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(backfill.backfill)
 app.command()(produce.produce)
 app.command()(replay.replay)
 app.command()(train.train)
+app.command()(compare.compare)
 app.command()(ledger.ledger)
 app.add_typer(deadletters.app, name="deadletters")
 

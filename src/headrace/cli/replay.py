@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,13 @@ from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 from headrace.cli.times import milliseconds_of
 from headrace.declare.declaration import Declaration
 from headrace.declare.duration import milliseconds
+from headrace.declare.topics import Topics
 from headrace.errors import SourceError
 from headrace.replay.askers import Asking, asker
 from headrace.replay.feed import Feed
 from headrace.replay.replayer import Replayer
 from headrace.replay.steps import longest_step, steps
+from headrace.retraining.ledger import Ledger
 
 
 def replay(
@@ -47,13 +50,13 @@ def replay(
         log,
         chosen.open_schemas(),
         feeds,
-        asker(declaration, log, chosen.open_archive(), feeds, asking),
+        asker(declaration, log, chosen.open_archive(declaration), feeds, asking),
         chosen.partitions,
     )
     console = Console()
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn()
-    )  # fmt: skip
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    ledger = Ledger(log, chosen.open_schemas(), Topics.of(declaration).ledger)
+    told = list(ledger.read())
     totals = {"events": 0, "requests": 0}
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("replay", total=len(marks))
@@ -64,9 +67,14 @@ def replay(
             day = datetime.fromtimestamp(mark / 1000, UTC).strftime("%Y-%m-%d %H:%M")
             progress.update(task, advance=1, description=day)
             if requests:
-                progress.console.print(f"{day}  {requests:,} predictions asked", highlight=False)
+                progress.console.print(f"{day}  {requests:>7,} predictions asked", highlight=False)
+            for entry in islice(ledger.read(), len(told), None):
+                told.append(entry)
+                reason = entry.detail.get("reason", "")
+                progress.console.print(
+                    f"{day}  [bold]{entry.kind}[/bold] {entry.subject}: {reason}", highlight=False
+                )
 
-        asking.wait_ready() if marks and log.committed("monitor").mark is not None else None
         replayer.run(marks, after)
     console.print(
         f"replayed {totals['events']:,} events, asked {totals['requests']:,} predictions", highlight=False

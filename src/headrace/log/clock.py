@@ -55,6 +55,7 @@ class MarkClock:
     def __init__(self, log: Log, topic: str) -> None:
         self._log = log
         self._topic = topic
+        self._there = False
         self._offsets = [0, 0]
         self._marks: list[int | None] = [None, None]
 
@@ -68,7 +69,8 @@ class MarkClock:
         return self._newest(CLOSED)
 
     def _newest(self, partition: int) -> int | None:
-        if any(topic.name == self._topic for topic in self._log.topics()):
+        self._there = self._there or any(topic.name == self._topic for topic in self._log.topics())
+        if self._there:
             for batch in self._log.read(self._topic, partition, self._offsets[partition], 1_000):
                 self._offsets[partition] = batch.end
                 if isinstance(batch.content, Mark):

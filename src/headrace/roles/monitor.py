@@ -39,7 +39,7 @@ class Watch:
         declaration, profile = context.declaration, context.profile
         self._context = context
         self._topics = Topics.of(declaration)
-        self._archive = profile.open_archive()
+        self._archive = profile.open_archive(declaration)
         self._registry = profile.open_registry(declaration)
         self._predictions = Predictions(declaration, context.schemas)
         self._consumer = Consumer(context.log, [self._topics.predictions], self._predictions)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from headrace.declare.topics import Topics
 from headrace.features.online import OnlineSink
 from headrace.log.consumer import Consumer
 from headrace.roles.context import Context, Progress
 
 
 def run(context: Context) -> None:
-    store = context.profile.open_online(context.declaration)
-    sink = OnlineSink(context.declaration, context.schemas, store)
-    consumer = Consumer(context.log, sink.topics, sink)
+    sink = OnlineSink(context.declaration, context.schemas, context.profile.open_online())
+    history = Topics.of(context.declaration).history
+    marked = [topic for topic in sink.topics if topic != history]
+    consumer = Consumer(context.log, marked, sink, unmarked=[history])
     progress = Progress(context)
 
     def step() -> int:

@@ -45,7 +45,7 @@ def run(context: Context) -> None:
             raise ServingError("server", "the replay has not begun: there is no time yet", "ask again later")
         return time
 
-    store = profile.open_online(declaration)
+    store = profile.open_online()
     segments = SegmentWriter(folder)
     predictor = Predictor(declaration, Vectors(declaration, store, now), segments, now)
     sender = Sender(

@@ -7,6 +7,10 @@ from headrace.stream.tables import Tables
 
 
 def run(context: Context) -> None:
-    root = context.declaration.path.parent
-    tables = Tables(context.declaration, context.log, context.schemas, context.clock, root)
-    context.loop(tables.step)
+    clock = context.clock
+    tables = Tables(context.declaration, context.log, context.schemas, lambda: clock.now() or 0, mark=clock.mark)
+
+    def step() -> int:
+        return 0 if clock.now() is None else tables.step()
+
+    context.loop(step)

@@ -9,7 +9,7 @@ from headrace.stream.tiler import Tiler
 
 
 def run(context: Context) -> None:
-    archive = context.profile.open_archive()
+    archive = context.profile.open_archive(context.declaration)
     publish(context.declaration, archive, context.log, context.schemas)
     past = history(archive, context.declaration)
     tiler = Tiler(context.declaration, context.log, context.schemas, past)

@@ -33,7 +33,7 @@ class Places(Protocol):
 
     @property
     def home(self) -> Path: ...
-    def open_archive(self) -> Any: ...
+    def open_archive(self, declaration: Declaration) -> Any: ...
     def open_registry(self, declaration: Declaration) -> Any: ...
 
 
@@ -64,7 +64,7 @@ def run(
     parameters: model parameters that override the declared defaults; texts are read as the default's kind.
     progress: gets a line at the end of each step. Raises TrainingError with the message of the step that failed.
     """
-    archive: _Archive = places.open_archive()
+    archive: _Archive = places.open_archive(declaration)
     registry: _Registry = places.open_registry(declaration)
     chosen = parameters_of(declaration.model, parameters)
     home = places.home / "training"
