@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,7 +102,6 @@ class Predictor:
         self._vectors = vectors
         self._log = log
         self._now = now
-        self._reading = threading.Lock()
         self._loaded: Loaded | None = None
         self.metrics = Metrics() if metrics is None else metrics
 
@@ -122,7 +120,7 @@ class Predictor:
         loaded = self._loaded
         if loaded is None:
             raise ServingError("server", "no model is loaded", "train and promote one, then ask again")
-        served = self._serve(rows)
+        served = self._vectors.serve(rows)
         outputs = outputs_of(loaded, [one.values for one in served])
         made = self._now()
         answers = [
@@ -140,21 +138,17 @@ class Predictor:
 
     def rehearse(self, loaded: Loaded, rows: Sequence[Row]) -> None:
         """One prediction that nobody sees: it warms a model up, and an unfit one raises before it is swapped in."""
-        outputs_of(loaded, [one.values for one in self._serve(rows)])
+        outputs_of(loaded, [one.values for one in self._vectors.serve(rows)])
 
     def problem(self, rows: Sequence[Row]) -> str | None:
         """Why no request could be answered now: no model, or no features for some rows."""
         if self._loaded is None:
             return "no model is loaded: train and promote one"
         try:
-            self._serve(rows)
+            self._vectors.serve(rows)
         except HeadraceError as error:
             return str(error)
         return None
-
-    def _serve(self, rows: Sequence[Row]) -> Sequence[Served]:
-        with self._reading:
-            return self._vectors.serve(rows)
 
     def _logged(self, answer: Prediction, made: int, row: Row, values: Mapping[str, Scalar]) -> Logged:
         logged: dict[str, Scalar] = {

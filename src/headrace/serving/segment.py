@@ -129,7 +129,7 @@ def read_frames(segment: Path, begin: int, limit: int = 8_000_000) -> Frames:
     """The whole frames from byte `begin` on, of about `limit` bytes (at least one frame)."""
     with segment.open("rb") as file:
         file.seek(begin)
-        data = file.read(limit)
+        data = file.read(max(limit, _HEAD.size))
         if len(data) >= _HEAD.size:
             length, _ = _HEAD.unpack_from(data)
             data += file.read(max(0, _HEAD.size + length - len(data)))

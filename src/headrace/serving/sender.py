@@ -10,125 +10,25 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
-import pyarrow as pa
-
-from headrace.declare.declaration import Declaration, StreamDef
-from headrace.declare.keys import key_text
+from headrace.declare.declaration import Declaration
 from headrace.declare.label import Each
-from headrace.declare.topics import Topics
-from headrace.declare.types import ColumnType
-from headrace.errors import HeadraceError, ServingError
-from headrace.log.batches import Content, Framed, Mark, Record
+from headrace.errors import HeadraceError
+from headrace.log.batches import Content, Mark
 from headrace.log.contract import Log, Topic, Transaction, Writer
-from headrace.log.murmur2 import partition_for
-from headrace.schema.avro import encode_block, encode_records, nullable_schema
 from headrace.schema.contract import Schemas
-from headrace.serving.segment import Frames, Logged, number_of, read_frames, segments
+from headrace.serving.destinations import Destination, Events, Predictions
+from headrace.serving.segment import Frames, number_of, read_frames, segments
 
 ROLE: Final = "serve"
+_OPENED: Final = "serve/opened"
 _LOG: Final = logging.getLogger("headrace.serve")
 
 Place = tuple[int, int]
 """A segment's number and a byte in it."""
-
-
-def prediction_columns(declaration: Declaration) -> dict[str, ColumnType]:
-    """The columns of the predictions topic, in order (docs/architecture.md)."""
-    own: dict[str, ColumnType] = {
-        "_id": ColumnType("str"),
-        "_t": ColumnType("int"),
-        "_made": ColumnType("int"),
-        "_model": ColumnType("str"),
-        "_prediction": ColumnType("float"),
-        "_unknown": ColumnType("bool"),
-    }
-    features = {f"feature__{feature.name}": feature.type for feature in declaration.features}
-    return {**own, **declaration.request, **features}
-
-
-class Destination(Protocol):
-    """A topic to which predictions go."""
-
-    topic: str
-
-    def contents(self, rows: Sequence[Logged], partitions: int) -> Mapping[int, Content]:
-        """What goes to each partition, in the order of the rows."""
-        ...
-
-
-class Predictions:
-    """The predictions topic: Avro blocks, by the entity's key. now: ms, the blocks' append time."""
-
-    def __init__(self, declaration: Declaration, schemas: Schemas, now: Callable[[], int]) -> None:
-        self.topic = Topics.of(declaration).predictions
-        self._entity = declaration.entity
-        self._columns = prediction_columns(declaration)
-        self._now = now
-        self._schema_id = schemas.register(f"{self.topic}-value", nullable_schema(self.topic, self._columns)).id
-
-    def contents(self, rows: Sequence[Logged], partitions: int) -> dict[int, Content]:
-        found = _partitioned(rows, self._entity, partitions)
-        now = self._now()
-        return {place: encode_block(self._table(part), self._schema_id, now) for place, part in found.items()}
-
-    def _table(self, rows: Sequence[Logged]) -> pa.Table:
-        arrays = {}
-        for name, kind in self._columns.items():
-            try:
-                arrays[name] = pa.array([row.get(name) for row in rows], kind.arrow)
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                raise ServingError(
-                    f"prediction log, column {name}",
-                    f"it is declared {kind}: {error}",
-                    "start the server with the declaration that made these predictions, or move the segments away",
-                ) from error
-        return pa.table(arrays)
-
-
-class Events:
-    """The raw topic of the stream whose events are the requests: framed, as a producer writes them.
-
-    arrival: from a prediction's t to the event's arrival; None is the append time.
-    """
-
-    def __init__(
-        self,
-        stream: StreamDef,
-        schemas: Schemas,
-        now: Callable[[], int],
-        arrival: Callable[[int], int | None],
-    ) -> None:
-        self.topic = stream.topic
-        self._stream = stream
-        self._schemas = schemas
-        self._now = now
-        self._arrival = arrival
-
-    def contents(self, rows: Sequence[Logged], partitions: int) -> dict[int, Content]:
-        registered = self._schemas.latest(f"{self.topic}-value")
-        if registered is None:
-            fields = [{"name": name, "type": kind.avro} for name, kind in self._stream.columns.items()]
-            schema = {"type": "record", "name": self._stream.title, "fields": fields}
-            registered = self._schemas.register(f"{self.topic}-value", schema)
-        contents: dict[int, Content] = {}
-        for place, part in _partitioned(rows, self._stream.key, partitions).items():
-            events = [{name: row.get(name) for name in self._stream.columns} for row in part]
-            values = encode_records(events, registered.schema, registered.id)
-            keys = [_key(event, self._stream.key) for event in events]
-            arrivals = [self._arrival(_whole(row["_t"])) for row in part]
-            contents[place] = Framed.of(
-                [
-                    Record(key, value, arrival=arrival)
-                    for key, value, arrival in zip(keys, values, arrivals, strict=True)
-                ],
-                self._now(),
-            )
-        return contents
 
 
 def append_time(t: int) -> None:
@@ -181,19 +81,39 @@ class Sender:
             self._clean()
             return max(moved)
 
+    def open(self, time: int) -> None:
+        """Under replay: ships all that waits, then marks the raw topic of events, if the server owns it.
+
+        That says that all events which arrived before `time` are in. Twice is once.
+        """
+        with self._lock:
+            self._drain()
+            kept = self._writer.kept(_OPENED)
+            raw = [topic for topic, owner in self._owners.items() if topic != self._predictions and owner == ROLE]
+            if raw and (kept is None or int(kept) < time):
+                with self._writer.transaction() as transaction:
+                    self._mark(transaction, raw[0], time)
+                    transaction.keep(_OPENED, str(time).encode())
+
     def mark(self, time: int) -> None:
         """Under replay: ships all that waits, then writes the mark to the predictions topic. Twice is once."""
         with self._lock:
-            for destination in self._destinations:
-                while self._ship(destination):
-                    pass
-            self._clean()
+            self._drain()
             passed = self._log.committed(ROLE).mark
             if passed is None or passed < time:
                 with self._writer.transaction() as transaction:
-                    for partition in range(self._log.topic(self._predictions).partitions):
-                        transaction.append(self._predictions, partition, Mark(time))
+                    self._mark(transaction, self._predictions, time)
                     transaction.commit({}, time)
+
+    def _mark(self, transaction: Transaction, topic: str, time: int) -> None:
+        for partition in range(self._log.topic(topic).partitions):
+            transaction.append(topic, partition, Mark(time))
+
+    def _drain(self) -> None:
+        for destination in self._destinations:
+            while self._ship(destination):
+                pass
+        self._clean()
 
     def run(self, stop: threading.Event, idle: float = 0.005, pause: float = 1.0) -> None:
         """Ships until told to stop, and then what is left. After a failure it tries again in `pause` seconds."""
@@ -207,9 +127,10 @@ class Sender:
         """Bytes that wait for the slowest destination."""
         waiting = []
         for number, begin in self._places.values():
-            files = [(path, number_of(path)) for path in segments(self._folder)]
-            sizes = [_size(path) - (begin if found == number else 0) for path, found in files if found >= number]
-            waiting.append(sum(sizes))
+            sizes = {number_of(path): _size(path) for path in segments(self._folder)}
+            waiting.append(
+                sum(size - begin * (found == number) for found, size in sizes.items() if found >= number)
+            )
         return max(waiting)
 
     def close(self) -> None:
@@ -303,23 +224,7 @@ def _name(topic: str) -> str:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int):
-        raise ServingError("prediction log", f"t is {value!r}", "move the segment away")
-    return value
-
-
-def _partitioned(rows: Sequence[Logged], key: Sequence[str], partitions: int) -> dict[int, list[Logged]]:
-    found: dict[int, list[Logged]] = defaultdict(list)
-    for row in rows:
-        found[partition_for(_key(row, key), partitions)].append(row)
-    return found
-
-
-def _key(row: Logged, columns: Sequence[str]) -> bytes | None:
-    values: list[Any] = [row.get(name) for name in columns]
-    text = key_text(values)
-    return None if text is None else text.encode()
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # shipped and deleted meanwhile
+        return 0
