@@ -184,7 +184,8 @@ class Archive:
     def topics(self) -> list[str]:
         """The topics that have a table."""
         entries = self.files.get_file_info(pf.FileSelector(self.root, allow_not_found=True))
-        return sorted(entry.base_name for entry in entries if self._table(entry.base_name) is not None)
+        names = [entry.base_name for entry in entries if entry.type == pf.FileType.Directory]
+        return sorted(name for name in names if self._table(name) is not None)
 
     def versions(self) -> dict[str, int]:
         """The newest version of each topic's table: what a run pins."""

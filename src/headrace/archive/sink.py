@@ -77,9 +77,9 @@ class ArchiveSink:
         self._done = progress
         self._mark = progress.mark
         self._positions: dict[Partition, int] = dict(progress.positions)
-        self._stored: dict[Partition, int] = {}
+        self._taken: dict[Partition, int] = {}
         for topic in self._columns:
-            self._stored.update(self._archive.stored(topic))
+            self._taken.update(self._archive.stored(topic))
         self._gathered: dict[str, list[pa.Table]] = defaultdict(list)
         self._since: float | None = None
 
@@ -114,9 +114,6 @@ class ArchiveSink:
             if len(table):
                 self._archive.append(topic, table, self._positions, self._mark)
                 self._commits[topic] += 1
-                self._stored.update(
-                    {place: offset for place, offset in self._positions.items() if place[0] == topic}
-                )
         self._gathered.clear()
         self._since = None
         progress = Progress(dict(self._positions), self._mark)
@@ -140,12 +137,15 @@ class ArchiveSink:
                 by_topic[batch.topic].append(batch)
         for topic, found in by_topic.items():
             self._gathered[topic].append(self._table(topic, found))
+            for batch in found:
+                place = batch.topic, batch.partition
+                self._taken[place] = max(batch.end, self._taken.get(place, 0))
         if self._since is None:
             self._since = time.monotonic()
 
     def _table(self, topic: str, batches: list[Batch]) -> pa.Table:
         columns = self._columns[topic]
-        since = {place: offset for place, offset in self._stored.items() if place[0] == topic}
+        since = {place: offset for place, offset in self._taken.items() if place[0] == topic}
         found = decode(batches, self._schemas, nullable_schema(topic, columns), columns, since)
         if len(found.undecodable):
             first = found.undecodable.slice(0, 1).to_pylist()[0]
