@@ -233,11 +233,15 @@ class HistoryFile:
 
     # What goes wrong
 
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect()
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection
+
     def _run(self, sql: str) -> Any:
         try:
-            connection = duckdb.connect()
-            connection.execute("SET TimeZone = 'UTC'")
-            return connection.sql(sql)
+            return self._connection.sql(sql)
         except duckdb.Error as error:
             raise self._unreadable(error) from error
 
