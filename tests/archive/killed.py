@@ -1,7 +1,7 @@
 """Does work in a child process that is killed (-9) at moments that a seed chooses, and then lets it finish.
 
 Run as `killed.py archive|backfill HOME SEED KILLS`; prints how many children died in the middle. The child writes
-a byte whenever it has done a step. This process never opens an archive itself: deltalake's threads do not survive a fork.
+a byte whenever it has done a step. This process never opens an archive: deltalake's threads do not survive a fork.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def archive(home: Path, tell: Callable[[], None]) -> None:
         rows=60,
         compact=4,
     )
-    consumer = Consumer(SqliteLog(home / "log"), TOPICS, sink, limit=30)
+    consumer = Consumer(SqliteLog(home / "log"), TOPICS, sink, limit=15)
     while consumer.step():
         tell()
     sink.flush()
@@ -63,7 +63,7 @@ def backfill(home: Path, tell: Callable[[], None]) -> None:
 
 def main(work: Callable[[Path, Callable[[], None]], None], home: Path, seed: int, kills: int) -> None:
     chance = random.Random(seed)
-    ends = [attempt(work, home, chance.randrange(1, 12), chance.uniform(0, 0.04)) for _ in range(kills)]
+    ends = [attempt(work, home, chance.randrange(1, 6), chance.uniform(0, 0.04)) for _ in range(kills)]
     print(ends.count(-signal.SIGKILL))
     if attempt(work, home, None, 0) != 0:
         sys.exit("the last attempt failed")
