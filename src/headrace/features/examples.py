@@ -11,13 +11,13 @@ arrived in the same millisecond is ever in its history. (A repaired dead letter 
 
 from __future__ import annotations
 
-import duckdb
 import pyarrow as pa
 
 from headrace.declare.declaration import Declaration
 from headrace.declare.keys import quoted
 from headrace.declare.label import Grid
 from headrace.errors import FeatureError
+from headrace.features.query import query
 
 ID = ("_file", "_partition", "_offset")
 """The columns that, for an example at an event, tell which."""
@@ -67,40 +67,31 @@ def _active(declaration: Declaration, events: pa.Table, grid: Grid, since: int, 
     """
     keys = ", ".join(quoted(name) for name in declaration.entity)
     known = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in declaration.entity)
-    with duckdb.connect() as connection:
-        connection.register("events", events.select([*declaration.entity, "_time", "_arrival"]))
-        found: pa.Table = connection.execute(
-            f"""
-            WITH ranges AS (
-                SELECT DISTINCT {keys},
-                    (greatest(_arrival, $since - 1) + $every - $offset) // $every AS low,
-                    (least(_time + $active, $until) + $every - $offset) // $every AS high
-                FROM events WHERE {known}
-            )
-            SELECT DISTINCT point * $every + $offset AS t, {keys}
-            FROM (SELECT {keys}, unnest(range(low, high)) AS point FROM ranges WHERE low < high)
-            ORDER BY ALL
-            """,
-            {
-                "every": grid.every,
-                "offset": grid.offset % grid.every,
-                "active": grid.active,
-                "since": since,
-                "until": until,
-            },
-        ).to_arrow_table()
-    return found
+    sql = f"""
+        WITH ranges AS (
+            SELECT DISTINCT {keys},
+                (greatest(_arrival, $since - 1) + $every - $offset) // $every AS low,
+                (least(_time + $active, $until) + $every - $offset) // $every AS high
+            FROM events WHERE {known}
+        )
+        SELECT DISTINCT point * $every + $offset AS t, {keys}
+        FROM (SELECT {keys}, unnest(range(low, high)) AS point FROM ranges WHERE low < high)
+        ORDER BY ALL
+    """
+    parameters = {
+        "every": grid.every,
+        "offset": grid.offset % grid.every,
+        "active": grid.active,
+        "since": since,
+        "until": until,
+    }
+    return query(sql, {"events": events.select([*declaration.entity, "_time", "_arrival"])}, parameters)
 
 
 def _each(declaration: Declaration, events: pa.Table, until: int) -> pa.Table:
     columns = ", ".join(quoted(name) for name in (*declaration.request, *ID))
-    with duckdb.connect() as connection:
-        connection.register("events", events)
-        found: pa.Table = connection.execute(
-            f"""
-            SELECT _arrival AS t, {columns} FROM events WHERE _arrival <= $until
-            ORDER BY t, coalesce(_file, ''), _partition, _offset
-            """,
-            {"until": until},
-        ).to_arrow_table()
-    return found
+    sql = f"""
+        SELECT _arrival AS t, {columns} FROM events WHERE _arrival <= $until
+        ORDER BY t, coalesce(_file, ''), _partition, _offset
+    """
+    return query(sql, {"events": events}, {"until": until})

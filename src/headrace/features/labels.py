@@ -7,9 +7,7 @@ that nothing is rounded.) A record that was repaired and replayed counts in the 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -22,6 +20,7 @@ from headrace.declare.label import Future, Outcome
 from headrace.declare.types import ColumnType, type_of
 from headrace.declare.window import FAMILY
 from headrace.features.point_in_time import as_if_on_time, window_values
+from headrace.features.query import query
 
 Times = npt.NDArray[np.int64]
 
@@ -73,11 +72,8 @@ def _future(
 ) -> pa.Array:
     """The aggregate over the window of the label's length that ends before each of `ends`."""
     window = _window(declaration, definition, hop=int(np.gcd.reduce(ends, initial=definition.horizon)))
-    with duckdb.connect() as connection:
-        connection.register("examples", examples)
-        sql = f"SELECT {key_sql(declaration.entity)} AS key FROM examples"
-        found: pa.Table = connection.execute(sql).to_arrow_table()
-    keys = found.column("key").combine_chunks()
+    sql = f"SELECT {key_sql(declaration.entity)} AS key FROM examples"
+    keys = query(sql, {"examples": examples}).column("key").combine_chunks()
     values = window_values(events, [window], {window.view.id: keys}, ends)[window.name]
     if definition.aggregate in ("count", "sum"):
         values = pc.fill_null(values, pa.scalar(0, pa.int64()).cast(values.type))
@@ -105,26 +101,22 @@ def _window(declaration: Declaration, definition: Future, hop: int) -> WindowFea
 def _outcomes(declaration: Declaration, definition: Outcome, events: pa.Table, examples: pa.Table) -> pa.Array:
     match = quoted(definition.match)
     kept = [definition.match, "_time", "_file", "_partition", "_offset"]
+    sql = f"""
+        WITH judged AS (
+            SELECT _place, count(o._time) AS n, arg_min(
+                {{'value': o._value}},
+                {{'at': o._time, 'file': coalesce(o._file, ''), 'part': o._partition, 'place': o._offset}}
+            ) FILTER (o._time IS NOT NULL) AS first
+            FROM examples AS e
+            LEFT JOIN ({select({"_value": definition.expression}, "outcomes", kept)}) AS o
+            ON o.{match} = e.{match} AND o._time >= e.t AND o._time < e.t + $delay
+            GROUP BY _place
+        )
+        SELECT CASE WHEN e.{match} IS NULL THEN NULL WHEN n = 0 THEN $silence ELSE first.value END AS label
+        FROM judged JOIN examples AS e USING (_place) ORDER BY _place
+    """
     place = pa.array(np.arange(examples.num_rows))
-    parameters: dict[str, Any] = {"delay": definition.delay, "silence": definition.silence}
-    with duckdb.connect() as connection:
-        connection.register("outcomes", events)
-        connection.register("examples", examples.select(["t", definition.match]).append_column("_place", place))
-        found: pa.Table = connection.execute(
-            f"""
-            WITH judged AS (
-                SELECT _place, count(o._time) AS n, arg_min(
-                    {{'value': o._value}},
-                    {{'at': o._time, 'file': coalesce(o._file, ''), 'part': o._partition, 'place': o._offset}}
-                ) FILTER (o._time IS NOT NULL) AS first
-                FROM examples AS e
-                LEFT JOIN ({select({"_value": definition.expression}, "outcomes", kept)}) AS o
-                ON o.{match} = e.{match} AND o._time >= e.t AND o._time < e.t + $delay
-                GROUP BY _place
-            )
-            SELECT CASE WHEN e.{match} IS NULL THEN NULL WHEN n = 0 THEN $silence ELSE first.value END AS label
-            FROM judged JOIN examples AS e USING (_place) ORDER BY _place
-            """,
-            parameters,
-        ).to_arrow_table()
+    judged = examples.select(["t", definition.match]).append_column("_place", place)
+    parameters = {"delay": definition.delay, "silence": definition.silence}
+    found = query(sql, {"outcomes": events, "examples": judged}, parameters)
     return found.column("label").combine_chunks().cast(declaration.label.type.arrow)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import duckdb
 import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from headrace.features.contract import OnlineStore, Reading, TileRange
 from headrace.features.needs import Needs, row_columns
 from headrace.features.partials import Scalar, value
 from headrace.features.point_in_time import window_values
+from headrace.features.query import query
 
 _FOREVER: Final = 2**62
 
@@ -197,10 +197,7 @@ def vectors(
 
 
 def _selected(record: pa.Table, expressions: Mapping[str, ir.Value]) -> pa.Table:
-    with duckdb.connect() as connection:
-        connection.register("record", record)
-        found: pa.Table = connection.execute(select(expressions, "record")).to_arrow_table()
-    return found
+    return query(select(expressions, "record"), {"record": record})
 
 
 def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
@@ -220,25 +217,21 @@ def _as_of(known: pa.Table, join: Join, changes: pa.Table | None) -> tuple[pa.Ta
         f"CASE WHEN NOT versions._deleted {life} THEN versions.{quoted(name)} END AS {quoted(table.column(name))}"
         for name in table.columns
     )
-    with duckdb.connect() as connection:
-        connection.register("changes", _numbered(changes))
-        connection.register("known", _numbered(known))
-        found: pa.Table = connection.execute(
-            f"""
-            WITH versions AS (
-                SELECT *, CASE WHEN lag(_valid) OVER (PARTITION BY _key ORDER BY _valid) IS NULL
-                    THEN -1 ELSE _valid END AS since
-                FROM (
-                    SELECT * FROM changes
-                    QUALIFY row_number() OVER (PARTITION BY _key, _valid ORDER BY _arrival DESC, _place DESC) = 1
-                )
+    sql = f"""
+        WITH versions AS (
+            SELECT *, CASE WHEN lag(_valid) OVER (PARTITION BY _key ORDER BY _valid) IS NULL
+                THEN -1 ELSE _valid END AS since
+            FROM (
+                SELECT * FROM changes
+                QUALIFY row_number() OVER (PARTITION BY _key, _valid ORDER BY _arrival DESC, _place DESC) = 1
             )
-            SELECT {columns}, coalesce(versions._valid >= known.t, false) AS _first
-            FROM (SELECT *, {key_sql(join.on)} AS _key FROM known) AS known
-            ASOF LEFT JOIN versions ON known._key = versions._key AND versions.since < known.t
-            ORDER BY known._place
-            """
-        ).to_arrow_table()
+        )
+        SELECT {columns}, coalesce(versions._valid >= known.t, false) AS _first
+        FROM (SELECT _place, t, {key_sql(join.on)} AS _key FROM known) AS known
+        ASOF LEFT JOIN versions ON known._key = versions._key AND versions.since < known.t
+        ORDER BY known._place
+    """
+    found = query(sql, {"changes": _numbered(changes), "known": _numbered(known)})
     return found.drop_columns("_first"), int(np.sum(found.column("_first").to_numpy()))
 
 
@@ -252,18 +245,16 @@ def _windows(
     streams: Mapping[str, pa.Table],
     times: npt.NDArray[np.int64],
 ) -> pa.Table:
-    """Each window's values, for the keys of each row at its t."""
+    """Each window's values, for the keys of each row at its t; null where a key is null, as when served."""
     found: dict[str, pa.Array] = {}
-    with duckdb.connect() as connection:
-        connection.register("known", known)
-        for stream in dict.fromkeys(window.view.stream for window in windows):
-            own = [window for window in windows if window.view.stream == stream]
-            texts = {by: f"key_{place}" for place, by in enumerate(dict.fromkeys(w.view.by for w in own))}
-            sql = ", ".join(f"{key_sql(by)} AS {name}" for by, name in texts.items())
-            keys: pa.Table = connection.execute(f"SELECT {sql} FROM known").to_arrow_table()
-            by_view = {window.view.id: keys.column(texts[window.view.by]).combine_chunks() for window in own}
-            values = window_values(streams[stream], own, by_view, times)
-            for window in own:
-                column, keyed = values[window.name], by_view[window.view.id].is_valid()
-                found[window.name] = pc.if_else(keyed, column, pa.scalar(None, column.type))
+    for stream in dict.fromkeys(window.view.stream for window in windows):
+        own = [window for window in windows if window.view.stream == stream]
+        texts = {by: f"key_{place}" for place, by in enumerate(dict.fromkeys(window.view.by for window in own))}
+        sql = ", ".join(f"{key_sql(by)} AS {name}" for by, name in texts.items())
+        keys = query(f"SELECT {sql} FROM known", {"known": known})
+        by_view = {window.view.id: keys.column(texts[window.view.by]).combine_chunks() for window in own}
+        values = window_values(streams[stream], own, by_view, times)
+        for window in own:
+            column, keyed = values[window.name], by_view[window.view.id].is_valid()
+            found[window.name] = pc.if_else(keyed, column, pa.scalar(None, column.type))
     return pa.table({window.name: found[window.name] for window in windows})
