@@ -46,8 +46,8 @@ def archive(home: Path, tell: Callable[[], None]) -> None:
 
 def backfill(home: Path, tell: Callable[[], None]) -> None:
     """Brings all CSV files."""
-    backfilling._BATCH = 100
-    files = sorted(home.glob("*.csv"))
+    backfilling._BATCH = 2048
+    files = sorted(home.glob("[0-9].csv"))
     backfilling.backfill(
         read_project(home / "shop.py"),
         "sale",

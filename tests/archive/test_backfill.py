@@ -1,0 +1,173 @@
+"""Backfill: each record once, whatever happens; what is refused is listed."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace.archive.manifest import cuts
+from headrace.errors import SourceError
+
+HOUR = 3_600_000
+UNTIL = 500 * HOUR
+
+
+def rows(count: int, seed: int = 0, **given: Any) -> list[dict[str, Any]]:
+    chance = random.Random(seed)
+    return [
+        {
+            "sku": chance.choice("abc"),
+            "store": chance.choice(["north", "south", "closed"]),
+            "units": chance.randrange(9),
+            "price": chance.choice([None, 1.5, 2.25]),
+            "gift": chance.choice([None, True, False]),
+            "at": chance.randrange(UNTIL),
+            **given,
+        }
+        for _ in range(count)
+    ]
+
+
+def identified(shop: Any, path: Path, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    file = shop.file_id(path)
+    return [{**row, "id": (file, 0, number)} for number, row in enumerate(found)]
+
+
+def assert_served(shop: Any, records: list[dict[str, Any]]) -> None:
+    for view in shop.declaration.views.values():
+        assert shop.served(view) == shop.expected(view, records), view.id
+
+
+def test_records_pass_checks_and_joins_and_become_tiles(shop: Any) -> None:
+    good = rows(60)
+    path = shop.csv("sales.csv", good)
+    seen: list[tuple[int, int]] = []
+    report = shop.backfill([path], UNTIL, progress=lambda done, total: seen.append((done, total)))
+    assert (report.entered, dict(report.dead), seen[-1]) == (60, {}, (60, 60))
+    assert cuts(shop.archive) == {"sale": UNTIL}
+    first = next(row for row in shop.archive.read(shop.topic).to_pylist() if row["_offset"] == 0)
+    assert {name: first[name] for name in ("sku", "units", "_time", "_arrival", "_file", "_partition")} == {
+        "sku": good[0]["sku"],
+        "units": good[0]["units"],
+        "_time": good[0]["at"],
+        "_arrival": good[0]["at"],
+        "_file": shop.file_id(path),
+        "_partition": 0,
+    }
+    assert (first["_log_partition"], first["_log_offset"]) == (None, None)
+    assert first["region"] == {"north": "N", "south": "S"}.get(good[0]["store"], "nowhere")
+    assert_served(shop, identified(shop, path, good))
+
+
+def test_what_is_refused_is_counted_and_listed(shop: Any) -> None:
+    bad = [*rows(2), *rows(1, units=-1), *rows(1, at=UNTIL), *rows(1, at=UNTIL + 5), *rows(1, sku=None)]
+    report = shop.backfill([shop.csv("sales.csv", bad)], UNTIL)
+    assert report.entered == 2
+    assert dict(report.dead) == {"check:units": 1, "covered": 2, "undecodable": 1}
+    letters = pq.read_table(report.files[0].letters).sort_by("row").to_pylist()
+    assert [(row["row"], row["reason"]) for row in letters] == [
+        (2, "check:units"),
+        (3, "covered"),
+        (4, "covered"),
+        (5, "undecodable"),
+    ]
+    assert letters[3]["detail"] == "sku is null"
+    assert letters[0]["units"] == -1
+
+
+def test_twice_is_once(shop: Any) -> None:
+    good = rows(40)
+    path = shop.csv("sales.csv", good)
+    copy = shop.csv("copy.csv", good)
+    first = shop.backfill([path, copy], UNTIL)
+    versions, bounds = shop.archive.versions(), shop.log.bounds("shop.tiles.history")
+    again = shop.backfill([copy], UNTIL)
+    assert (first.entered, again.entered, again.tiles) == (40, 40, 0)
+    assert [file.again for file in (*first.files, *again.files)] == [False, True]
+    assert (shop.archive.versions(), shop.log.bounds("shop.tiles.history")) == (versions, bounds)
+    assert_served(shop, identified(shop, path, good))
+
+
+def test_more_files_later_are_an_epoch_of_their_own(shop: Any) -> None:
+    parts = [rows(20, seed) for seed in range(3)]
+    paths = [shop.csv(f"{number}.csv", part) for number, part in enumerate(parts)]
+    shop.backfill(paths[:2], UNTIL)
+    report = shop.backfill(paths, UNTIL)
+    assert [file.again for file in report.files] == [True, True, False]
+    together = [row for path, part in zip(paths, parts, strict=True) for row in identified(shop, path, part)]
+    assert_served(shop, together)
+    assert len(shop.archived()) == 60
+
+
+def test_the_cut_stays(shop: Any) -> None:
+    path = shop.csv("sales.csv", rows(5))
+    shop.backfill([path], UNTIL)
+    with pytest.raises(SourceError, match=f"its cut is {UNTIL} ms, and {UNTIL + 1} ms was asked for"):
+        shop.backfill([shop.csv("more.csv", rows(5, 1))], UNTIL + 1)
+    assert len(shop.archived()) == 5
+
+
+def test_a_cut_behind_the_live_streams_first_record_is_refused(shop: Any) -> None:
+    live = pa.table({"_time": [UNTIL - 7, UNTIL], "_log_partition": [0, 0], "_log_offset": [0, 1]})
+    shop.archive.append(shop.topic, live, {(shop.topic, 0): 2}, None)
+    with pytest.raises(SourceError, match=f"already brought 1 records before {UNTIL} ms, the first at {UNTIL - 7}"):
+        shop.backfill([shop.csv("sales.csv", rows(5))], UNTIL)
+    assert shop.backfill([shop.csv("sales.csv", rows(5))], UNTIL - 7).until == UNTIL - 7
+
+
+def test_a_file_that_fails_in_the_middle_leaves_nothing(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.archive.backfill._BATCH", 2048)
+    good = rows(5000)
+    path = shop.csv("sales.csv", good)
+    text = path.read_text()
+    path.write_text(text + "a,north,many,,,1970-01-01T00:00:00Z\n")
+    with pytest.raises(SourceError, match=r"sales.csv: row 5000, column units: 'many' is not of type Int"):
+        shop.backfill([path], UNTIL)
+    assert shop.archived() == []
+    path.write_text(text)
+    assert shop.backfill([path], UNTIL).entered == 5000
+
+
+def test_an_epoch_that_is_not_complete_is_not_listed(shop: Any) -> None:
+    good = rows(20)
+    path = shop.csv("sales.csv", good)
+    with pytest.raises(SourceError, match="column units"):
+        shop.backfill([path, shop.csv("bad.csv", rows(1, units="many"))], UNTIL)
+    assert len(shop.archived()) == 20
+    assert "shop.tiles.history" not in {topic.name for topic in shop.log.topics()}
+    assert shop.backfill([path], UNTIL).entered == 20
+    assert_served(shop, identified(shop, path, good))
+
+
+def test_other_streams_and_tables_that_are_not_loaded_are_refused(shop: Any) -> None:
+    from headrace.archive.backfill import backfill
+
+    path, where = shop.csv("sales.csv", rows(1)), (shop.archive, shop.log, shop.registry)
+    with pytest.raises(SourceError, match=r"stream nothing: project shop has none.*name one of sale"):
+        backfill(shop.declaration, "nothing", [path], UNTIL, *where)
+    with pytest.raises(SourceError, match=r"its tables \(store\) were not loaded yet"):
+        backfill(shop.declaration, "sale", [path], UNTIL, *where)
+
+
+def test_each_record_once_through_kills(shop: Any, tmp_path: Path) -> None:
+    parts = [rows(3000, seed) for seed in range(6)]
+    paths = [shop.csv(f"{number}.csv", part) for number, part in enumerate(parts)]
+    for name in ("shop.py", "stores.csv"):
+        (tmp_path / name).write_bytes((shop.declaration.path.parent / name).read_bytes())
+    (tmp_path / "until").write_text(str(UNTIL))
+    script = Path(__file__).with_name("killed.py")
+    done = subprocess.run(
+        [sys.executable, script, "backfill", tmp_path, "3", "6"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 3
+    together = [row for path, part in zip(paths, parts, strict=True) for row in identified(shop, path, part)]
+    assert len(shop.archived()) == len(set(shop.archived())) == 18_000
+    assert_served(shop, together)
