@@ -117,7 +117,7 @@ def _field(table: pa.Table, field: Field, schema: AvroSchema) -> pa.Array:
     if field.name not in table.column_names:
         raise SchemaError(subject, f"the table has no column {field.name}", "give it every field of the schema")
     column = _wire(field.name, table.column(field.name))
-    column = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     if field.null is None and column.null_count:
         raise SchemaError(
             subject, f"the field {field.name} is required and null in the table", "fill it, or widen it"

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import fastavro
 
@@ -111,6 +112,22 @@ def _parse(subject: str, schema: AvroSchema) -> None:
         raise SchemaError(
             f"subject {subject}", f"the schema is not Avro: {error!r}", "correct the schema"
         ) from error
+    wrong = [name for name in _names(schema) if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name, re.ASCII)]
+    if wrong or schema.get("type") != "record" or not isinstance(schema.get("fields"), list):
+        cause = f"{wrong[0]!r} is no name in Avro" if wrong else "the schema is not a record with fields"
+        raise SchemaError(f"subject {subject}", cause, "correct the schema")
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """Of the types and fields inside; fastavro accepts any."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _names(part)
+    elif isinstance(schema, dict):
+        if "name" in schema:
+            yield str(schema["name"])
+        for part in ("type", "fields", "items", "values"):
+            yield from _names(schema.get(part))
 
 
 def _refuse(subject: str, schema: AvroSchema, versions: list[Registered], compatibility: Compatibility) -> None:

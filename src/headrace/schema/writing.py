@@ -39,24 +39,47 @@ def write(columns: Sequence[pa.Array], fields: Sequence[Field], prefix: bytes = 
     return body, ends
 
 
-def agrees(body: Bytes, columns: Sequence[pa.Array], fields: Sequence[Field]) -> bool:
-    """Whether `body` is the shortest encoding of the columns in length, unions and booleans."""
-    rows = len(columns[0]) if columns else 0
+def agrees(blocks: Sequence[tuple[int, bytes]], columns: Sequence[pa.Array], fields: Sequence[Field]) -> bool:
+    """Whether the columns, which another reader found, are all that blocks (count, body) hold.
+
+    True only where every record stands where its shortest encoding would stand: each block ends with its last
+    record, unions and booleans are as the columns say, and no number goes on beyond its shortest form. (By
+    induction over the fields the reader was then never at another place.)
+    """
+    body = np.frombuffer(b"".join(body for _, body in blocks), np.uint8)
+    rows = sum(count for count, _ in blocks)
+    if any(len(column) != rows for column in columns):
+        return False
     sizes = [_sizes(column, field) for column, field in zip(columns, fields, strict=True)]
     tags = sum(field.null is not None for field in fields)
-    ends = np.cumsum(sum(sizes, np.full(rows, tags, np.int64)))
-    if len(body) != (ends[-1] if rows else 0):
+    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sum(sizes, np.full(rows, tags, np.int64)))])
+    ends = np.cumsum([len(body) for _, body in blocks])
+    if not np.array_equal(bounds[np.cumsum([count for count, _ in blocks])], ends):
         return False
-    at = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[:rows]
+    at = bounds[:-1]
     for column, field, size in zip(columns, fields, sizes, strict=True):
         if field.null is not None:
             if not np.array_equal(body[at], _tags(column, field.null)):
                 return False
             at = at + 1
-        if field.type == "boolean" and not np.array_equal(body[at[size > 0]], _numpy(column.drop_null())):
+        if not _stands(body, at, column, field.type, size):
             return False
         at = at + size
     return True
+
+
+def _stands(body: Bytes, at: Ints, column: pa.Array, kind: str, sizes: Ints) -> bool:
+    """Whether the values that are not null begin at their places as their shortest forms do."""
+    if column.null_count:
+        here = _present(column)
+        column, at, sizes = column.drop_null(), at[here], sizes[here]
+    if kind == "boolean":
+        return np.array_equal(body[at], _numpy(column))
+    if kind in WIDTHS:
+        return True
+    if kind in ("string", "bytes"):
+        sizes = sizes - _numpy(pc.binary_length(column)).astype(np.int64)
+    return bool((body[at + sizes - 1] < 0x80).all())
 
 
 def _sizes(column: pa.Array, field: Field) -> Ints:
@@ -80,8 +103,8 @@ def _put(body: Bytes, at: Ints, column: pa.Array, kind: str, sizes: Ints) -> Non
     if kind == "boolean":
         body[at] = _numpy(column)
     elif kind in WIDTHS:
-        raw = np.ascontiguousarray(_numpy(column)).view(np.uint8).reshape(len(column), -1)
-        for place in range(raw.shape[1]):
+        raw = np.ascontiguousarray(_numpy(column)).view(np.uint8).reshape(len(column), WIDTHS[kind])
+        for place in range(WIDTHS[kind]):
             body[at + place] = raw[:, place]
     elif kind in ("int", "long"):
         _put_varints(body, at, _zigzag(_numpy(column)), sizes)
