@@ -42,7 +42,8 @@ class Rows:
         self._log, self._schemas, self._topic = log, schemas, topic
         self._columns = change_columns(table)
         self._schema = nullable_schema(topic, self._columns)
-        self._rows = pl.from_arrow(decode([], schemas, self._schema, self._columns).table)
+        none = decode([], schemas, self._schema, self._columns).table
+        self._rows = pl.from_arrow(none.select(list(self._columns)))
         self._held: list[Batch] = []
         self._read = 0
         self.position = 0

@@ -50,8 +50,8 @@ class OpenTiles:
             )
         except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
             raise self._overflow(error) from error
-        oldest: Any = self._connection.execute(f"SELECT min(hop) FROM {self._fresh}").fetchone()
-        return None if oldest is None or oldest[0] is None else int(oldest[0])
+        oldest: Any = self._connection.execute(f"SELECT min(hop) FROM {self._fresh}").fetchall()[0]
+        return None if oldest[0] is None else int(oldest[0])
 
     def wanted(self) -> pa.Table:
         """The keys and hops of what was aggregated and lies before `since`."""
@@ -78,7 +78,7 @@ class OpenTiles:
         """Holds what `merge` gave."""
         self._connection.register("_loaded", merged)
         same = f"{self._held}.hop = _loaded.hop AND {self._held}.key = _loaded.key"
-        gone: Any = self._connection.execute(f"DELETE FROM {self._held} USING _loaded WHERE {same}").fetchone()
+        gone: Any = self._connection.execute(f"DELETE FROM {self._held} USING _loaded WHERE {same}").fetchall()[0]
         self._connection.execute(f"INSERT INTO {self._held} SELECT {_LOADED} FROM _loaded")
         self._connection.unregister("_loaded")
         self._dead += int(gone[0])
@@ -94,7 +94,7 @@ class OpenTiles:
     @property
     def worn(self) -> bool:
         """Whether so much was replaced that packing anew pays."""
-        count: Any = self._connection.execute(f"SELECT count(*) FROM {self._held}").fetchone()
+        count: Any = self._connection.execute(f"SELECT count(*) FROM {self._held}").fetchall()[0]
         return self._dead > 100_000 and self._dead > 2 * int(count[0])
 
     def _overflow(self, error: duckdb.Error) -> RoleError:
