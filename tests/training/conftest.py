@@ -14,27 +14,14 @@ import pytest
 
 from headrace.archive.columns import schemas
 from headrace.archive.delta import Archive
-from headrace.declare.duration import DAY, HOUR
 from headrace.declare.declaration import Declaration
+from headrace.declare.duration import DAY, HOUR
 from headrace.declare.load import read_project
 from headrace.declare.topics import Topics
 from headrace.models.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 START = 1_483_228_800_000  # 2017-01-01 UTC, a Sunday
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a deployment lives, as a profile gives it."""
-
-    home: Path
-
-    def open_archive(self) -> Archive:
-        return Archive(self.home / "archive")
-
-    def open_registry(self, declaration: Declaration) -> Registry:
-        return Registry(f"sqlite:///{self.home}/models/mlflow.db", declaration.name)
 
 
 @dataclass(frozen=True)

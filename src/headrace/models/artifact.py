@@ -17,7 +17,7 @@ import pyarrow as pa
 from headrace.errors import ModelError
 from headrace.models.baseline import Baseline
 from headrace.models.encoding import Encoding, Scalar
-from headrace.models.formats import Predictor, format_named, format_of
+from headrace.models.formats import Known, Predictor, format_named, format_of
 from headrace.models.metrics import Task
 
 SPEC: Final = "spec.json"
@@ -139,23 +139,30 @@ def save(folder: Path, model: Any, spec: Spec) -> str:
         raise ModelError(f"model of {spec.project}", f"its spec says {spec.library!r}", f"write {name!r}")
     form = format_named(name)
     folder.mkdir(parents=True, exist_ok=True)
-    form.write(model, folder / form.file)
+    form.open().write(model, folder / form.file)
     return _seal(folder, spec)
 
 
 def restate(source: Path, folder: Path, **changes: Any) -> str:
     """Copies an artifact with a changed spec, such as its metrics on the holdout; the sha256 of the copy."""
-    artifact = load(source)
-    file = format_named(artifact.spec.library.partition(" ")[0]).file
+    spec, _ = verify(source)
+    file = _format(spec).file
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / file, folder / file)
-    return _seal(folder, replace(artifact.spec, **changes))
+    return _seal(folder, replace(spec, **changes))
 
 
 def load(folder: Path, sha256: str | None = None) -> Artifact:
-    """Reads an artifact and checks that it is what was saved (and, where `sha256` is given, what was registered).
+    """Reads an artifact after `verify`."""
+    spec, digest = verify(folder, sha256)
+    form = _format(spec)
+    return Artifact(folder, spec, digest, form.open().read(folder / form.file))
 
-    Raises ModelError when a file is missing or was changed.
+
+def verify(folder: Path, sha256: str | None = None) -> tuple[Spec, str]:
+    """The spec and the sha256 of an artifact, without reading the model itself.
+
+    Raises ModelError when a file is missing or is not what was saved (with `sha256`: what was registered).
     """
     subject = f"model {folder}"
     try:
@@ -166,26 +173,24 @@ def load(folder: Path, sha256: str | None = None) -> Artifact:
         raise ModelError(subject, f"there is no {Path(error.filename).name}", "name a model's folder") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(subject, f"{SPEC} cannot be read: {error}", "restore it from the registry") from error
-    form = format_named(spec.library.partition(" ")[0])
-    found = _digest(folder, form.file)
+    found = _digest(folder, _format(spec).file)
     if found != stated or (sha256 is not None and found != sha256):
         raise ModelError(
             subject,
             f"its sha256 is {found[:12]}, not {(sha256 or stated)[:12]}: it was changed after it was saved",
             "restore it from the registry, or train it again",
         )
-    return Artifact(folder, spec, found, form.read(folder / form.file))
+    return spec, found
 
 
-def read_spec(folder: Path) -> Spec:
-    """The spec alone, without the model and its library. The seal is not checked."""
-    return Spec.from_json(json.loads((folder / SPEC).read_bytes()))
+def _format(spec: Spec) -> Known:
+    return format_named(spec.library.partition(" ")[0])
 
 
 def _seal(folder: Path, spec: Spec) -> str:
     text = json.dumps(spec.to_json(), indent=1, sort_keys=True, allow_nan=False)
     (folder / SPEC).write_text(text + "\n", encoding="utf-8")
-    digest = _digest(folder, format_named(spec.library.partition(" ")[0]).file)
+    digest = _digest(folder, _format(spec).file)
     (folder / SEAL).write_text(digest + "\n")
     return digest
 

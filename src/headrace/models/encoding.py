@@ -120,10 +120,11 @@ class Encoding:
         for column in self.columns:
             if column.levels is None:
                 columns[column.name] = _numbers(column, table)
-            else:
-                # An object index: with pandas' own string type the levels would be of another dtype when empty.
-                levels = pd.Index(list(column.levels), dtype=object)
-                columns[column.name] = pd.Categorical.from_codes(self._place(column, table).tolist(), levels)
+            elif column.levels:
+                codes = self._place(column, table).tolist()
+                columns[column.name] = pd.Categorical.from_codes(codes, pd.Index(column.levels, dtype=object))
+            else:  # always missing; XGBoost refuses a category without levels
+                columns[column.name] = np.full(table.num_rows, np.nan)
         return pd.DataFrame(columns)
 
     def _place(self, column: Column, table: pa.Table) -> npt.NDArray[np.int64]:

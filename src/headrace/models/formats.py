@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol
 
 from headrace.errors import ModelError
 from headrace.models.encoding import Matrix
@@ -19,11 +20,8 @@ class Predictor(Protocol):
         ...
 
 
-@runtime_checkable
 class Format(Protocol):
-    """How models of one library are stored. file: the name of the model's file in the artifact's folder."""
-
-    file: str
+    """How models of one library are stored."""
 
     def version(self) -> str:
         """The library and its version, for the record."""
@@ -34,20 +32,30 @@ class Format(Protocol):
     def read(self, path: Path) -> Predictor: ...
 
 
-def _xgboost() -> Format:
-    found: Format = import_module("headrace.models.xgboost_format").XGBoostFormat()
-    return found
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A format, not imported yet (a library takes seconds). file: of the model in the artifact's folder."""
+
+    file: str
+    module: str
+    adapter: str
+
+    def open(self) -> Format:
+        found: Format = getattr(import_module(self.module), self.adapter)()
+        return found
 
 
-FORMATS: Final[Mapping[str, Callable[[], Format]]] = {"xgboost": _xgboost}
+FORMATS: Final[Mapping[str, Known]] = {
+    "xgboost": Known("model.ubj", "headrace.models.xgboost_format", "XGBoostFormat"),
+}
 """By name, which is also the first part of the module of the models' classes."""
 
 
-def format_named(name: str) -> Format:
-    """The format of a stored model."""
+def format_named(name: str) -> Known:
+    """The format of a stored model, by the name of its library."""
     if name not in FORMATS:
         raise ModelError(f"model format {name!r}", "no such format", f"use a model of {', '.join(FORMATS)}")
-    return FORMATS[name]()
+    return FORMATS[name]
 
 
 def format_of(model: Any) -> str:

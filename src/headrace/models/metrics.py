@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -33,17 +34,20 @@ def metrics(task: Task, label: Any, prediction: Any, threshold: float = 0.5) -> 
 
 
 def _mean(values: Vector) -> float | None:
-    return float(values.mean()) if len(values) else None
+    mean = float(values.mean()) if len(values) else math.nan
+    return mean if math.isfinite(mean) else None
 
 
 def _regression(y: Vector, p: Vector) -> dict[str, float | None]:
     error = np.abs(y - p)
     square = _mean(error**2)
     labelled = y != 0
+    with np.errstate(over="ignore"):
+        shares = error[labelled] / np.abs(y[labelled])
     return {
         "mae": _mean(error),
         "rmse": None if square is None else float(np.sqrt(square)),
-        "mape": _mean(error[labelled] / np.abs(y[labelled])),
+        "mape": _mean(shares),
         "mape_examples": float(labelled.sum()),
     }
 

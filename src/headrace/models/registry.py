@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.errors import MissingExtra, ModelError
-from headrace.models.artifact import Artifact, load
+from headrace.models.artifact import Artifact, load, verify
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -81,7 +81,7 @@ class Registry:
 
         Raises ModelError when the artifact is not what was saved.
         """
-        artifact = load(folder)
+        _, sha256 = verify(folder)
         client = self._writer()
         run = run_id or self.record({}, {}, tags)
         client.log_artifacts(run, str(folder), _FOLDER)
@@ -89,7 +89,7 @@ class Registry:
             client.create_registered_model(self.project)
         source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
         made = client.create_model_version(
-            self.project, source, run, tags={**tags, "sha256": artifact.sha256}, await_creation_for=0
+            self.project, source, run, tags={**tags, "sha256": sha256}, await_creation_for=0
         )
         return self.version(int(made.version))
 
@@ -162,7 +162,7 @@ class Registry:
                     f"its files at {version.source} cannot be read: {error}",
                     "restore them, or promote another version",
                 ) from error
-            load(Path(found), version.sha256)
+            verify(Path(found), version.sha256)
             # Another process may have fetched the same files meanwhile: a filled folder is never replaced.
             try:
                 os.rename(found, place)

@@ -20,8 +20,6 @@ except ImportError as error:
 class XGBoostFormat:
     """Boosters, and the estimators of XGBoost's scikit-learn interface that hold one."""
 
-    file = "model.ubj"
-
     def version(self) -> str:
         return f"xgboost {xgboost.__version__}"
 
@@ -59,7 +57,7 @@ def _booster(model: Any) -> Any:
         return model
     try:
         return model.get_booster()
-    except (AttributeError, xgboost.sklearn.NotFittedError) as error:
+    except AttributeError as error:  # sklearn's NotFittedError is one
         raise ModelError(
             f"model {type(model).__name__}", "it is not fitted", "return the model after .fit(x, y)"
         ) from error

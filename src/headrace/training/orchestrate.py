@@ -20,7 +20,8 @@ def orchestrate(parameters: dict[str, Any], settings: dict[str, Any], root: str)
     from headrace.training.pipeline import pipeline
 
     made = pipeline(parameters)
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, workspace_root=root)
+    # kfp.local deletes the workspace when the pipeline ends; nobody uses it.
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, workspace_root=f"{root}/workspace")
     made(**settings, **parameters)
 
 

@@ -49,7 +49,8 @@ def split(times: Times, holdout: int, embargo: int) -> Split:
         )
     newest = int(times.max())
     cut = newest - holdout + 1
-    train, held = times + embargo <= cut, times >= cut
+    held = times >= cut
+    train = (times + embargo <= cut) & ~held
     if not train.any():
         first = int(times.min())
         raise TrainingError(

@@ -23,7 +23,7 @@ from headrace.declare.declaration import Feature
 from headrace.declare.duration import duration_text
 from headrace.declare.load import read_project
 from headrace.errors import TrainingError
-from headrace.models.artifact import Artifact, Span, Spec, load, restate, save
+from headrace.models.artifact import Artifact, Span, Spec, load, restate, save, verify
 from headrace.models.baseline import Baseline
 from headrace.models.encoding import Encoding, Matrix
 from headrace.models.formats import format_named, format_of
@@ -115,7 +115,7 @@ def train(project: str, dataset: str, parameters: Mapping[str, Parameter], out: 
     np.random.seed(declaration.model.seed)
     y = label.astype(np.int8) if task == "classification" else label.astype(np.float64)
     model = declaration.model.function(encoding.frame(table), y, **chosen)
-    form = format_named(format_of(model))
+    library = format_named(format_of(model)).open().version()
     times, matrix = table.column("t").to_numpy(), encoding.table_matrix(table)
     spec = Spec(
         project=declaration.name,
@@ -125,7 +125,7 @@ def train(project: str, dataset: str, parameters: Mapping[str, Parameter], out: 
         encoding=encoding,
         parameters=chosen,
         seed=declaration.model.seed,
-        library=form.version(),
+        library=library,
         trained=_span(times),
         holdout=_span(pq.read_table(Path(dataset) / HOLDOUT, columns=["t"]).column("t").to_numpy()),
         embargo=facts["embargo"],
@@ -195,8 +195,8 @@ def register(sealed: str, report: str, registry: str, project: str) -> Facts:
 
     project: the project file, for the commit of the repository that it lies in, if any.
     """
-    artifact = load(Path(sealed))
-    spec, judged = artifact.spec, _read_json(Path(report))
+    spec, sha256 = verify(Path(sealed))
+    judged = _read_json(Path(report))
     tags = {
         "declaration": spec.declaration,
         "data": json.dumps(spec.data, sort_keys=True),
@@ -214,15 +214,15 @@ def register(sealed: str, report: str, registry: str, project: str) -> Facts:
         if value is not None
     }
     models = Registry(registry, spec.project)
-    run = models.record({**spec.parameters, "seed": spec.seed}, measured, {**tags, "sha256": artifact.sha256})
+    run = models.record({**spec.parameters, "seed": spec.seed}, measured, {**tags, "sha256": sha256})
     version = models.register(Path(sealed), run, tags)
     alias = models.nominate(version)
     return {
         "version": version.number,
         "alias": alias,
         "run": run,
-        "sha256": artifact.sha256,
-        "summary": f"version {version.number} is the {alias}, sha256 {artifact.sha256[:12]}",
+        "sha256": sha256,
+        "summary": f"version {version.number} is the {alias}, sha256 {sha256[:12]}",
     }
 
 
