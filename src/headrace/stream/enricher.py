@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -200,8 +201,8 @@ class _Channel:
 
     def _blocks(self, table: pa.Table, places: npt.NDArray[np.int64]) -> Iterator[tuple[str, int, Content]]:
         table = table.select(list(self._columns))
-        starts = np.flatnonzero(np.diff(places, prepend=-1))
-        for begin, end in zip(starts, [*starts[1:], len(places)], strict=True):
+        bounds = [*np.flatnonzero(np.diff(places, prepend=-1)).tolist(), len(places)]
+        for begin, end in pairwise(bounds):
             part = table.slice(begin, end - begin)
             newest = int(part.column("_arrival").to_numpy().max())
             yield self._enriched, int(places[begin]), encode_block(part, self._schema_id, newest)
