@@ -31,6 +31,7 @@ Logged = Mapping[str, Scalar]
 
 _HEAD: Final = struct.Struct("<II")
 _SUFFIX: Final = ".segment"
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class SegmentWriter:
@@ -60,7 +61,7 @@ class SegmentWriter:
 
     def append(self, rows: Sequence[Logged]) -> None:
         """One frame. ServingError where the disk does not take it: then nothing may be answered."""
-        payload = json.dumps(rows, separators=(",", ":")).encode()
+        payload = _ENCODE(rows).encode()
         frame = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
         with self._lock:
             try:
