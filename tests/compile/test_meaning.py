@@ -93,6 +93,8 @@ EXAMPLES: list[tuple[Any, dict[str, Any], Any]] = [
     (s.try_cast(int), {"s": "9223372036854775808"}, None),
     (s.try_cast(float), {"s": "-1.5e2"}, -150.0),
     (s.try_cast(float), {"s": "1e999"}, None),
+    (s.try_cast(float), {"s": ".5"}, 0.5),
+    (s.try_cast(float), {"s": "5."}, 5.0),
     (s.try_cast(float), {"s": "nan"}, None),
     # text
     (s.length(), {"s": "🤦🏼‍♂️"}, 5),
