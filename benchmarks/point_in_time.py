@@ -110,12 +110,12 @@ def window_range(events: pa.Table, rows: pa.Table, features: list[WindowFeature]
     """Rows among the events, and one window RANGE clause a feature; exact at both ends."""
     columns = ", ".join(f"{SQL[feature.aggregate]} OVER w{feature.size} AS {feature.name}" for feature in features)
     named = ", ".join(
-        f"w{size} AS (PARTITION BY sku ORDER BY at RANGE BETWEEN {size} PRECEDING AND 1 PRECEDING)"
+        f"w{size} AS (PARTITION BY sku ORDER BY moment RANGE BETWEEN {size} PRECEDING AND 1 PRECEDING)"
         for size in sorted({feature.size for feature in features})
     )
     query = f"""SELECT * FROM (
         SELECT example, {columns} FROM (
-            SELECT sku, _time AS at, units, price, NULL AS example FROM events
+            SELECT sku, _time AS moment, units, price, NULL AS example FROM events
             UNION ALL SELECT sku, t, NULL, NULL, row_number() OVER () FROM rows)
         WINDOW {named}) WHERE example IS NOT NULL ORDER BY example"""
     return _run(query, events, rows)

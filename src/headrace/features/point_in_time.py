@@ -91,6 +91,7 @@ class _Events:
         self.by_arrival = np.argsort(arrival, kind="stable")
         self.arrivals, self.arrival_ranks = _distinct(arrival, self.by_arrival)
         self._sql = duckdb.connect()
+        self._sql.execute("SET enable_progress_bar = false")
         numbered = events.set_column(
             events.column_names.index("_offset"), "_offset", pa.array(np.arange(self.count))
         )
