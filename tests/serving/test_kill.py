@@ -15,13 +15,13 @@ from typing import Any
 
 import httpx
 
+from headrace.archive.columns import archived
 from headrace.log.sqlite import SqliteLog
 from headrace.schema.avro import decode
 from headrace.schema.folder import FolderSchemas
-from headrace.serving.destinations import prediction_columns
 from headrace.serving.sender import Sender
 
-KILLS = 6
+KILLS = 5
 CLIENTS = 3
 
 
@@ -85,8 +85,8 @@ def test_no_answered_prediction_is_lost_or_doubled(fraud: Any, tmp_path: Path) -
     while sender.ship():
         pass
     sender.close()
-    columns = prediction_columns(fraud.declaration)
-    predicted = rows_of(log, schemas, "fraud.predictions", columns)
+    topic = "fraud.predictions"
+    predicted = rows_of(log, schemas, topic, archived(fraud.declaration)[topic])
     ids = Counter(row["_id"] for row in predicted)
     assert set(ids.values()) == {1}
     assert set(load.answered) <= set(ids)

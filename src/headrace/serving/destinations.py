@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from headrace.archive.columns import archived
 from headrace.declare.declaration import Declaration, StreamDef
 from headrace.declare.keys import key_text
 from headrace.declare.topics import Topics
@@ -16,22 +17,9 @@ from headrace.errors import ServingError
 from headrace.log.batches import Content
 from headrace.log.murmur2 import partition_for
 from headrace.schema.avro import encode_block, encode_framed, nullable_schema
-from headrace.schema.contract import AvroSchema, Schemas
+from headrace.schema.contract import Schemas
 from headrace.serving.segment import Logged
-
-
-def prediction_columns(declaration: Declaration) -> dict[str, ColumnType]:
-    """The columns of the predictions topic, in order (docs/architecture.md)."""
-    own: dict[str, ColumnType] = {
-        "_id": ColumnType("str"),
-        "_t": ColumnType("int"),
-        "_made": ColumnType("int"),
-        "_model": ColumnType("str"),
-        "_prediction": ColumnType("float"),
-        "_unknown": ColumnType("bool"),
-    }
-    features = {f"feature__{feature.name}": feature.type for feature in declaration.features}
-    return {**own, **declaration.request, **features}
+from headrace.stream.producer import raw_schema
 
 
 class Destination(Protocol):
@@ -50,7 +38,7 @@ class Predictions:
     def __init__(self, declaration: Declaration, schemas: Schemas, now: Callable[[], int]) -> None:
         self.topic = Topics.of(declaration).predictions
         self._entity = declaration.entity
-        self._columns = prediction_columns(declaration)
+        self._columns = archived(declaration)[self.topic]
         self._now = now
         self._schema_id = schemas.register(f"{self.topic}-value", nullable_schema(self.topic, self._columns)).id
 
@@ -84,7 +72,7 @@ class Events:
     def contents(self, rows: Sequence[Logged], partitions: int) -> dict[int, Content]:
         registered = self._schemas.latest(f"{self.topic}-value")
         if registered is None:
-            registered = self._schemas.register(f"{self.topic}-value", _raw_schema(self._stream))
+            registered = self._schemas.register(f"{self.topic}-value", raw_schema(self._stream))
         now = self._now()
         contents: dict[int, Content] = {}
         for place, part in _partitioned(rows, self._stream.key, partitions).items():
@@ -94,15 +82,6 @@ class Events:
             table = _table(part, self._stream.columns)
             contents[place] = encode_framed(table, registered.schema, registered.id, keys, arrivals)
         return contents
-
-
-def _raw_schema(stream: StreamDef) -> AvroSchema:
-    """As a producer registers it: required columns are required, others default to null."""
-    fields: list[dict[str, Any]] = []
-    for name, kind in stream.columns.items():
-        field: dict[str, Any] = {"name": name, "type": kind.avro}
-        fields.append(field | {"default": None} if kind.nullable else field)
-    return {"type": "record", "name": stream.title, "fields": fields}
 
 
 def _table(rows: Sequence[Logged], columns: Mapping[str, ColumnType]) -> pa.Table:

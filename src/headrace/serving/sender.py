@@ -139,7 +139,7 @@ class Sender:
     def _try(self) -> int:
         try:
             moved = self.ship()
-        except HeadraceError as error:
+        except (HeadraceError, OSError) as error:
             if str(error) != self.problem:
                 _LOG.error("predictions wait on disk: %s", error)
             self.problem = str(error)
