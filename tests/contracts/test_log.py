@@ -281,7 +281,7 @@ def test_kill_9_leaves_whole_transactions(log: Log, adapter: Adapter) -> None:
     log.create(Topic("a", "r", 1))
     log.create(Topic("b", "r", 2))
     pick = random.Random(1)
-    for _ in range(8):
+    for _ in range(6):
         with others(adapter, _WRITE_FOR_EVER) as writer:
             assert writer.stdout is not None
             for _ in range(pick.randint(1, 20)):
