@@ -70,12 +70,12 @@ def _active(declaration: Declaration, events: pa.Table, grid: Grid, since: int, 
     sql = f"""
         WITH ranges AS (
             SELECT DISTINCT {keys},
-                (greatest(_arrival, $since - 1) + $every - $offset) // $every AS low,
-                (least(_time + $active, $until) + $every - $offset) // $every AS high
+                (greatest(_arrival, $since - 1) + $every - $offset) // $every AS _low,
+                (least(_time + $active, $until) + $every - $offset) // $every AS _high
             FROM events WHERE {known}
         )
-        SELECT DISTINCT point * $every + $offset AS t, {keys}
-        FROM (SELECT {keys}, unnest(range(low, high)) AS point FROM ranges WHERE low < high)
+        SELECT DISTINCT _point * $every + $offset AS t, {keys}
+        FROM (SELECT {keys}, unnest(range(_low, _high)) AS _point FROM ranges WHERE _low < _high)
         ORDER BY ALL
     """
     parameters = {

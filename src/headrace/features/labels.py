@@ -103,16 +103,16 @@ def _outcomes(declaration: Declaration, definition: Outcome, events: pa.Table, e
     kept = [definition.match, "_time", "_file", "_partition", "_offset"]
     sql = f"""
         WITH judged AS (
-            SELECT _place, count(o._time) AS n, arg_min(
+            SELECT _place, count(o._time) AS _n, arg_min(
                 {{'value': o._value}},
                 {{'at': o._time, 'file': coalesce(o._file, ''), 'part': o._partition, 'place': o._offset}}
-            ) FILTER (o._time IS NOT NULL) AS first
+            ) FILTER (o._time IS NOT NULL) AS _first
             FROM examples AS e
             LEFT JOIN ({select({"_value": definition.expression}, "outcomes", kept)}) AS o
             ON o.{match} = e.{match} AND o._time >= e.t AND o._time < e.t + $delay
             GROUP BY _place
         )
-        SELECT CASE WHEN e.{match} IS NULL THEN NULL WHEN n = 0 THEN $silence ELSE first.value END AS label
+        SELECT CASE WHEN e.{match} IS NULL THEN NULL WHEN _n = 0 THEN $silence ELSE _first.value END AS label
         FROM judged JOIN examples AS e USING (_place) ORDER BY _place
     """
     place = pa.array(np.arange(examples.num_rows))

@@ -220,7 +220,7 @@ def _as_of(known: pa.Table, join: Join, changes: pa.Table | None) -> tuple[pa.Ta
     sql = f"""
         WITH versions AS (
             SELECT *, CASE WHEN lag(_valid) OVER (PARTITION BY _key ORDER BY _valid) IS NULL
-                THEN -1 ELSE _valid END AS since
+                THEN -1 ELSE _valid END AS _since
             FROM (
                 SELECT * FROM changes
                 QUALIFY row_number() OVER (PARTITION BY _key, _valid ORDER BY _arrival DESC, _place DESC) = 1
@@ -228,7 +228,7 @@ def _as_of(known: pa.Table, join: Join, changes: pa.Table | None) -> tuple[pa.Ta
         )
         SELECT {columns}, coalesce(versions._valid >= known.t, false) AS _first
         FROM (SELECT _place, t, {key_sql(join.on)} AS _key FROM known) AS known
-        ASOF LEFT JOIN versions ON known._key = versions._key AND versions.since < known.t
+        ASOF LEFT JOIN versions ON known._key = versions._key AND versions._since < known.t
         ORDER BY known._place
     """
     found = query(sql, {"changes": _numbered(changes), "known": _numbered(known)})
