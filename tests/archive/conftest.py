@@ -20,6 +20,7 @@ from headrace.archive.columns import schemas as known_schemas
 from headrace.archive.delta import Archive
 from headrace.compile.tiles import slot
 from headrace.declare.declaration import Declaration, View
+from headrace.declare.keys import key_text
 from headrace.declare.load import read_project
 from headrace.declare.topics import Topics
 from headrace.features.partials import Partial, merge
@@ -174,7 +175,7 @@ class Shop:
             revenue = row["units"] * (row["price"] or 0.0)
             by = {"sku": row["sku"], "region": REGIONS.get(row["store"], "nowhere")}
             value = {"total": row["units"], "extremes": row["price"], "ends": row["store"], "moments": revenue}
-            key = "|".join(by[name] for name in view.by)
+            key = key_text([by[name] for name in view.by]) or ""
             groups[key, row["at"] // view.hop * view.hop].append((row["at"], row["id"], value[view.family]))
         return {place: naive(view, sorted(found)) for place, found in groups.items()}
 
