@@ -44,7 +44,13 @@ def replay(
     size = min(longest, milliseconds(step, "--step")) if step else longest
     marks = steps(declaration, milliseconds_of(since, "--from"), milliseconds_of(until, "--to"), size)
     log = chosen.open_log()
-    asking = Asking(chosen.server, list(declaration.request))
+    registry = chosen.open_registry(declaration)
+
+    def champion() -> str | None:
+        found = registry.champion()
+        return None if found is None else str(found.number)
+
+    asking = Asking(chosen.server, list(declaration.request), champion)
     replayer = Replayer(
         declaration,
         log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -26,15 +26,23 @@ ROWS: Final = 1_000
 
 
 class Asking:
-    """Posts rows to a server; every one must be answered."""
+    """Posts rows to a server; every one must be answered, by the champion of that instant.
 
-    def __init__(self, server: str, columns: Sequence[str], patience: float = 60.0) -> None:
+    champion: the version that the registry names. patience: seconds.
+    """
+
+    def __init__(
+        self, server: str, columns: Sequence[str], champion: Callable[[], str | None], patience: float = 120.0
+    ) -> None:
+        self._champion = champion
         self._client = httpx.Client(base_url=server, timeout=patience)
         self._columns = list(columns)
         self._patience = patience
 
     def post(self, table: pa.Table) -> int:
         """Asks for a prediction of each row; how many."""
+        if table.num_rows:
+            self._await_champion()
         for start in range(0, table.num_rows, ROWS):
             rows = [self._row(row) for row in table.slice(start, ROWS).select(self._columns).to_pylist()]
             answer = self._client.post("/predict", json={"rows": rows})
@@ -42,30 +50,23 @@ class Asking:
                 raise RoleError("server", f"it answered {answer.status_code}: {answer.text[:500]}", "see its log")
         return int(table.num_rows)
 
-    def wait_ready(self) -> None:
-        """Waits until the server has a model and a store."""
+    def _await_champion(self) -> None:
+        """Waits until the server answers with the champion: under replay a promotion is no race."""
+        champion = self._champion()
+        if champion is None:
+            raise RoleError("server", "there is no model to ask", "run headrace train first")
         reason = "no answer"
         until = time.monotonic() + self._patience
         while time.monotonic() < until:
             try:
-                answer = self._client.get("/readyz")
-                if answer.status_code == 200:
+                answer = self._client.get("/model")
+                if answer.status_code == 200 and str(answer.json()["version"]) == champion:
                     return
                 reason = answer.text[:300]
             except httpx.TransportError as error:
                 reason = str(error)
-            time.sleep(0.1)
-        raise RoleError("server", f"it is not ready after {self._patience:.0f} s: {reason}", "see the log of serve")
-
-    def wait_model(self, version: str) -> None:
-        """Waits until the server answers with a model version."""
-        until = time.monotonic() + self._patience
-        while time.monotonic() < until:
-            answer = self._client.get("/model")
-            if answer.status_code == 200 and str(answer.json()["version"]) == version:
-                return
             time.sleep(0.02)
-        raise RoleError("server", f"it did not load version {version}", "see the log of serve")
+        raise RoleError("server", f"it does not answer with version {champion}: {reason}", "see the log of serve")
 
     def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return {name: _json(value) for name, value in row.items()}

@@ -49,7 +49,7 @@ class Feed:
         columns = ", ".join(_typed(name, kind.kind) for name, kind in stream.columns.items())
         source = ARRIVAL if any(row[0] == ARRIVAL for row in there) else stream.time
         query = f"SELECT {columns}, epoch_ms({quoted(source)}::TIMESTAMP) AS _at FROM read_parquet([{names}])"
-        table: pa.Table = connection.execute(query).to_arrow_table()
+        table: pa.Table = connection.sql(query).to_arrow_table()
         return cls(stream, table.drop_columns(["_at"]), table.column("_at").to_numpy())
 
     def between(self, since: int, until: int) -> tuple[pa.Table, np.ndarray]:
