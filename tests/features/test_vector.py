@@ -282,7 +282,7 @@ def test_what_is_served_is_what_is_trained_on(kind: str, past: Past, asked: list
 def test_a_clock_that_is_behind_gives_way_to_what_was_read(
     kind: str, past: Past, asked: list[dict[str, Any]], at: int, behind: int
 ) -> None:
-    """Events and changes lie ahead of the clock. (Not deletions, nor a view's first event: the store dates neither.)"""
+    """Events and changes lie ahead of the clock. (Not deletions, nor a view's first event, which have no date.)"""
     declaration, now = PROJECTS[kind], START + at
     orders = [("z", 1, 1, START, 0), *((*order[:4], 0) for order in past.orders if order[3] < now)]
     products = [(*version[:4], False) for version in past.products if version[3] + 1 < at]
