@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace.archive.listing import publish
 from headrace.archive.manifest import cuts
 from headrace.errors import SourceError
 
@@ -141,6 +142,7 @@ def test_an_epoch_that_is_not_complete_is_not_listed(shop: Any) -> None:
     with pytest.raises(SourceError, match="column units"):
         shop.backfill([path, shop.csv("bad.csv", rows(1, units="many"))], UNTIL)
     assert len(shop.archived()) == 20
+    assert publish(shop.declaration, shop.archive, shop.log, shop.registry) == 0
     assert "shop.tiles.history" not in {topic.name for topic in shop.log.topics()}
     assert shop.backfill([path], UNTIL).entered == 20
     assert_served(shop, identified(shop, path, good))
