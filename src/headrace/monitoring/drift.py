@@ -15,10 +15,7 @@ PREDICTION = "prediction"
 
 
 def watched(declaration: Declaration) -> list[str]:
-    """The features that can drift: those that read more than the calendar, which always moves on.
-
-    >>> from headrace.declare.declaration import Declaration
-    """
+    """The features that can drift: those that read more than the calendar, which always moves on."""
     return [
         feature.name
         for feature in declaration.features
