@@ -20,6 +20,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.errors import FeatureError
 from headrace.features.contract import Reading, TileRange
 from headrace.features.sqlite_ranges import merged, select
 from headrace.log.batches import Positions
@@ -40,6 +41,8 @@ INSERT OR IGNORE INTO state VALUES (1, NULL, 0);
 _TILE: Final = "INSERT OR REPLACE INTO tiles VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 _ATTRIBUTE: Final = """INSERT INTO attributes VALUES (?,?,?,?) ON CONFLICT (title, key)
     DO UPDATE SET valid = excluded.valid, row = excluded.row WHERE excluded.valid >= valid"""
+_TOGETHER: Final = 100
+"""Ranges that are read by one statement (SQLite allows 500)."""
 _SHAPES: Final = 100
 """Statements that a thread keeps: one for each sequence of views that is read."""
 
@@ -66,9 +69,10 @@ class SqliteStore:
         self._mine = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        connection = self._reader().connection
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT")
+        with self._explained():
+            connection = self._reader().connection
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT")
 
     def position(self) -> Positions:
         rows = self._reader().connection.execute("SELECT topic, partition, offset FROM positions")
@@ -91,7 +95,8 @@ class SqliteStore:
             connection.execute("UPDATE state SET mark = ?", (mark,))
 
     def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]]) -> Reading:
-        return self._reader().read(ranges, attributes)
+        with self._explained():
+            return self._reader().read(ranges, attributes)
 
     def expire(self, before: Mapping[str, int]) -> int:
         dropped = 0
@@ -119,14 +124,23 @@ class SqliteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        connection = self._reader().connection
-        connection.execute("BEGIN IMMEDIATE")
+        with self._explained():
+            connection = self._reader().connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+            yield
+        except sqlite3.Error as error:
+            remedy = "see that the disk has room and that one online role alone writes to the file"
+            raise FeatureError(f"online store {self._path}", str(error), remedy) from error
 
 
 class _Reader:
@@ -161,12 +175,12 @@ class _Reader:
     def _tiles(self, ranges: Sequence[TileRange]) -> list[Any]:
         """The merged columns of each range, None where its view has not begun."""
         begun = [part for part in ranges if part.view.id in self._views]
-        if not begun:
-            return [None] * len(ranges)
-        shape = tuple([part.view.id for part in begun])
-        query = self._queries.get(shape) or self._query(begun, shape)
-        parameters = [parameter for part in begun for parameter in (part.key, part.since)]
-        found = self.connection.execute(query, parameters).fetchall()
+        found: list[Any] = []
+        for first in range(0, len(begun), _TOGETHER):
+            some = begun[first : first + _TOGETHER]
+            shape = tuple([part.view.id for part in some])
+            query = self._queries.get(shape) or self._query(some, shape)
+            found += self.connection.execute(query, [value for part in some for value in (part.key, part.since)])
         if len(begun) == len(ranges):
             return found
         rows = iter(found)
