@@ -277,7 +277,7 @@ def test_what_is_served_is_what_is_trained_on(kind: str, past: Past, asked: list
 
 
 @pytest.mark.parametrize("kind", ["plain", "ttl"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(past=pasts, asked=requests, at=st.integers(151, 320), behind=st.integers(1, 150))
 def test_a_clock_that_is_behind_gives_way_to_what_was_read(
     kind: str, past: Past, asked: list[dict[str, Any]], at: int, behind: int

@@ -46,6 +46,36 @@ def training_set(declaration: Declaration, records: Records, until: int) -> Trai
     records: enriched records and table changes by topic (`declare.topics`). until: ms; all that arrived before it
     is there. What arrived later does not count, so that the result is the same whenever it is computed.
     DeclarationError where a feature has a reserved name.
+
+    >>> from pathlib import Path
+    >>> import headrace as hr
+    >>> from headrace import Int, Str, Time
+    >>> from headrace.declare.resolve import resolve
+    >>> class Sale(hr.Stream, topic="shop.sales", key="sku", time="at", lateness="1s"):
+    ...     sku: Str
+    ...     units: Int
+    ...     at: Time
+    >>> shop = hr.Project("shop", entity="sku")
+    >>> @shop.windows(Sale)
+    ... def past(sale):
+    ...     return {"units": hr.window.sum(sale.units, "1h", by="sku")}
+    >>> @shop.features
+    ... def now(past):
+    ...     return {"units": past.units}
+    >>> @shop.label(Sale, examples=hr.grid("1m", active="1h"))
+    ... def next_minute(sale):
+    ...     return hr.future.sum(sale.units, "1m")
+    >>> @shop.model(seed=1)
+    ... def train(x, y): ...
+    >>> sales = pa.table({"sku": ["a", "a"], "units": [2, 3], "_time": [50_000, 70_000],
+    ...                   "_arrival": [50_500, 70_500], "_file": pa.nulls(2, pa.string()), "_partition": [0, 0], "_offset": [0, 1]})
+    >>> declaration = resolve(shop.parts, Path("shop.py"), "")
+    >>> found = training_set(declaration, {"shop.enriched.sale": sales}.__getitem__, until=190_000)
+    >>> found.table.to_pylist()  # doctest: +NORMALIZE_WHITESPACE
+    [{'t': 60000, 'sku': 'a', 'units': 2, 'label': 3, 'naive': 2.0},
+     {'t': 120000, 'sku': 'a', 'units': 5, 'label': 0, 'naive': 3.0}]
+    >>> found.immature
+    1
     """
     return _training_set(declaration, records, until, lambda events: events)
 
