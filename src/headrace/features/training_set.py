@@ -68,7 +68,8 @@ def training_set(declaration: Declaration, records: Records, until: int) -> Trai
     >>> @shop.model(seed=1)
     ... def train(x, y): ...
     >>> sales = pa.table({"sku": ["a", "a"], "units": [2, 3], "_time": [50_000, 70_000],
-    ...                   "_arrival": [50_500, 70_500], "_file": pa.nulls(2, pa.string()), "_partition": [0, 0], "_offset": [0, 1]})
+    ...                   "_arrival": [50_500, 70_500], "_file": pa.nulls(2, pa.string()),
+    ...                   "_partition": [0, 0], "_offset": [0, 1]})
     >>> declaration = resolve(shop.parts, Path("shop.py"), "")
     >>> found = training_set(declaration, {"shop.enriched.sale": sales}.__getitem__, until=190_000)
     >>> found.table.to_pylist()  # doctest: +NORMALIZE_WHITESPACE
