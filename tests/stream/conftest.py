@@ -23,7 +23,9 @@ from headrace.stream.tables import Tables
 from headrace.stream.tiler import TILES, Tiler
 
 STR, INT, FLOAT, TIME = (ColumnType(kind) for kind in ("str", "int", "float", "time"))
-STORE = TableDef("store", "store.csv", ("store",), 10_000, None, None, {"store": STR, "region": ColumnType("str", True)})
+STORE = TableDef(
+    "store", "store.csv", ("store",), 10_000, None, None, {"store": STR, "region": ColumnType("str", True)}
+)
 COLUMNS = {"sku": STR, "store": STR, "units": INT, "price": ColumnType("float", True), "at": TIME}
 
 
@@ -41,7 +43,9 @@ def stream_of(tables: Mapping[str, TableDef]) -> StreamDef:
     return StreamDef("sale", "shop.sales", ("sku",), "at", 5_000, 1_000, COLUMNS, checks, joins, derived)
 
 
-def views_of(stream: StreamDef, families: tuple[str, ...] = ("total", "extremes", "moments", "ends")) -> dict[str, View]:
+def views_of(
+    stream: StreamDef, families: tuple[str, ...] = ("total", "extremes", "moments", "ends")
+) -> dict[str, View]:
     record = ibis.table({name: kind.ibis for name, kind in stream.enriched.items()}, name="record")
     found = {"count": View("count", "sale", ("sku",), 1_000, "total", None, INT)}
     for family in families:
@@ -71,9 +75,7 @@ class Shop:
         self.tables = tables
         self.topics = Topics("shop")
         self.log, self.schemas = SqliteLog(folder / "log"), FolderSchemas(folder / "schemas")
-        self.producer = Producer(
-            self.log, self.schemas, self.stream, partitions=partitions, clock=lambda: self.now
-        )
+        self.producer = Producer(self.log, self.schemas, self.stream, partitions=partitions, clock=lambda: self.now)
         self._open: list[Any] = [self.producer]
 
     @property

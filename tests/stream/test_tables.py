@@ -100,7 +100,8 @@ def test_csv_and_parquet_give_the_same_rows(tmp_path: Path) -> None:
     )
     duckdb.sql(
         "SELECT * FROM (VALUES ('a', 1::INTEGER, 0.5::FLOAT, true, TIMESTAMP '2024-05-01 10:00:00.123'), "
-        "('b', -2, NULL, false, NULL), ('c|', 3, 7.0, NULL, TIMESTAMP '1970-01-01')) t(sku, size, weight, fresh, since)"
+        "('b', -2, NULL, false, NULL), ('c|', 3, 7.0, NULL, TIMESTAMP '1970-01-01')) "
+        "t(sku, size, weight, fresh, since)"
     ).write_parquet(str(tmp_path / "item.parquet"))
     from_csv = read_source(item("item.csv"), tmp_path)
     assert from_csv.equals(read_source(item("item.parquet"), tmp_path))

@@ -106,7 +106,9 @@ def test_tiles_are_those_of_the_definition_whatever_the_batches(
     while begin < len(rows):
         size = cuts[begin % len(cuts)]
         batch = rows[begin : begin + size]
-        shop.send(*((*row[:3], None if row[3] is None else row[3] + offset, row[4], row[4] + row[5]) for row in batch))
+        shop.send(
+            *((*row[:3], None if row[3] is None else row[3] + offset, row[4], row[4] + row[5]) for row in batch)
+        )
         shop.drain(enricher, tiler)
         if restart and begin == 0:
             shop.stop(tiler)
@@ -151,7 +153,7 @@ def test_a_view_added_later_has_its_history_and_leaves_the_others_alone(shop: An
     }
     assert not any(view == "extremes_units" for view, _ in shop.listed())
 
-    old = {place: tile for place, tile in naive(added, [r for r in shop.enriched() if r["units"] != 5]).items()}
+    old = naive(added, [r for r in shop.enriched() if r["units"] != 5])
     rows = [{"key": key, "hop": hop, **tile} for (key, hop), tile in old.items()]
     archive.append(pa.Table.from_pylist(rows, TILE))
     shop.drain(tiler)
