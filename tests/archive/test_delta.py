@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from deltalake.exceptions import CommitFailedError
 
 from headrace.archive.delta import Archive
 from headrace.archive.progress import Progress
@@ -108,6 +109,24 @@ def test_what_was_noted_under_one_name_by_two_at_once_is_refused(tmp_path: Path)
 
     with pytest.raises(Exception, match=r"(?i)transaction"):
         one.append("sales", pa.RecordBatchReader.from_batches(COLUMNS, slow()), {}, None, {"file/a": 1})
+    assert offsets(one) == [0, 1]
+
+
+def test_columns_that_another_process_added_meanwhile_are_no_trouble(tmp_path: Path) -> None:
+    one, other = Archive(tmp_path), Archive(tmp_path)
+    one.append("sales", rows(0), {}, None)
+    other.append("sales", rows(1).append_column("tax", pa.array([0.5])), {}, None)
+    one.append("sales", rows(2).append_column("region", pa.array(["N"])), {("sales", 0): 3}, None)
+    found = other.read("sales").sort_by("_log_offset")
+    assert (found["tax"].to_pylist(), found["region"].to_pylist()) == ([None, 0.5, None], [None, None, "N"])
+
+
+def test_positions_of_two_archivers_at_once_are_refused(tmp_path: Path) -> None:
+    one, other = Archive(tmp_path), Archive(tmp_path)
+    one.append("sales", rows(0), {("sales", 0): 1}, None)
+    other.append("sales", rows(1), {("sales", 0): 2}, None)
+    with pytest.raises(CommitFailedError, match=r"(?i)transaction"):
+        one.append("sales", rows(1), {("sales", 0): 2}, None)
     assert offsets(one) == [0, 1]
 
 

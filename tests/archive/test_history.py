@@ -107,7 +107,7 @@ STEPS = st.permutations(
 
 
 @settings(
-    max_examples=6,
+    max_examples=5,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # an example takes seconds: shrinking would take minutes
     suppress_health_check=[HealthCheck.too_slow],

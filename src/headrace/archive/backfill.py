@@ -96,6 +96,18 @@ def backfill(
     by title; None takes the newest that the tables role has loaded. timezone: of times that carry none.
     progress: is told rows done and rows in all. SourceError where a file cannot be used; what was refused row by
     row is in the report, and listed in a Parquet file beside the archive.
+
+    >>> import tempfile
+    >>> from headrace.declare.load import read_project
+    >>> from headrace.log.sqlite import SqliteLog
+    >>> from headrace.schema.folder import FolderSchemas
+    >>> home = Path(tempfile.mkdtemp())
+    >>> file = home / "chargebacks.jsonl"
+    >>> _ = file.write_text('{"payment_id": "p1", "lost": 7.5, "filed_at": "1970-01-01T00:00:01Z"}')
+    >>> where = Archive(home / "archive"), SqliteLog(home / "log"), FolderSchemas(home / "schemas")
+    >>> fraud = read_project(Path("tests/projects/fraud.py"))
+    >>> backfill(fraud, "chargeback", [file], 5_000, *where).entered
+    1
     """
     definition = _stream(declaration, stream)
     archive = archive.knowing(schemas(declaration))

@@ -70,7 +70,7 @@ class Archive:
 
     def create(self, topic: str, schema: pa.Schema) -> DeltaTable:
         """The table of a topic; without rows (version 0) where there was none."""
-        table = self._table(topic)
+        table = self._tables.get(topic) or self._table(topic)
         if table is None:
             DeltaTable.create(
                 self._place(topic),
@@ -105,10 +105,10 @@ class Archive:
         for left in reversed(range(attempts)):
             try:
                 return self._write(topic, data, properties)
-            except CommitFailedError:  # another process changed the table's columns meanwhile
+            except CommitFailedError as error:
                 self._tables.pop(topic, None)
-                if not left:
-                    raise
+                if not left or "metadata" not in str(error).lower():
+                    raise  # only columns that another process added meanwhile are no reason to fail
         raise AssertionError("unreachable")
 
     def _write(self, topic: str, data: Any, properties: CommitProperties) -> int:
@@ -117,7 +117,7 @@ class Archive:
         return int(table.version())
 
     def _agree(self, topic: str, schema: pa.Schema) -> None:
-        table = self._table(topic)
+        table = self._tables.get(topic) or self._table(topic)
         if table is None:
             return
         known = _milliseconds(pa.schema(table.schema().to_arrow()))
@@ -134,7 +134,9 @@ class Archive:
         here = {partition: offset for (name, partition), offset in positions.items() if name == topic}
         if not here:
             return {}
-        count = max(max(here) + 1, self.note(topic, _NOTED) or 0)
+        table = self._tables.get(topic) or self._table(topic)
+        known = None if table is None else table.transaction_version(_NOTED)
+        count = max(max(here) + 1, known or 0)
         return {_NOTED: count, **{f"position/{partition}": offset for partition, offset in here.items()}}
 
     # What is remembered
@@ -185,7 +187,7 @@ class Archive:
         """The topics that have a table."""
         entries = self.files.get_file_info(pf.FileSelector(self.root, allow_not_found=True))
         names = [entry.base_name for entry in entries if entry.type == pf.FileType.Directory]
-        return sorted(name for name in names if self._table(name) is not None)
+        return sorted(name for name in names if not name.startswith("_") and self._table(name) is not None)
 
     def versions(self) -> dict[str, int]:
         """The newest version of each topic's table: what a run pins."""
