@@ -108,7 +108,8 @@ def _listen(request: Mapping[str, Any], log: Path, progress: Callable[[str], Non
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, "PATH": path},
+            # Threads that wait do not spin: the machine also runs everything else.
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PATH": path},
         ) as process,
     ):
         assert process.stdout is not None
