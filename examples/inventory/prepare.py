@@ -50,14 +50,13 @@ def prepare(folder: Path) -> dict[str, int]:
                quantity * CASE WHEN transaction_timestamp >= '{SHIFT}' AND category IN ({categories})
                                THEN {FACTOR} ELSE 1 END AS units,
                sales_value / greatest(quantity, 1) AS price,
-               CAST(timezone('America/New_York', transaction_timestamp) AT TIME ZONE 'UTC'
-                    AS TIMESTAMP_MS) AS sold_at,
+               timezone('America/New_York', transaction_timestamp) AS sold_at,
                hash(basket_id, t.product_id, household_id) AS lot
         FROM read_parquet('{source / "transactions.parquet"}') t LEFT JOIN product USING (product_id);
         CREATE TABLE arriving AS
         SELECT * EXCLUDE (lot),
-               CAST(sold_at + to_milliseconds(CASE WHEN lot % 1000 = 0 THEN 3 * 3600 * 1000
-                                                   ELSE lot % 120000 END::BIGINT) AS TIMESTAMP_MS) AS arrival
+               sold_at + to_milliseconds(CASE WHEN lot % 1000 = 0 THEN 3 * 3600 * 1000
+                                              ELSE lot % 120000 END::BIGINT) AS arrival
         FROM purchase ORDER BY sold_at, store_id, product_id, household_id;
     """)
     tables = {
