@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain, pairwise, permutations
 from pathlib import Path
 from typing import Any
 
@@ -256,9 +256,16 @@ def streams(draw: st.DrawFn) -> list[Raw]:
         arrival=st.sampled_from([-60_000, -1, 0, 0, 1, 999, 10_000, 61_000, 600_000, 1_200_000]),
     )
     found = []
-    for one in draw(st.lists(event, max_size=40)):
+    for one in draw(st.lists(event, max_size=30)):
         arrived = replace(one, arrival=max(CUT, one.clock + one.arrival))
-        found += [arrived] * draw(st.sampled_from([1, 1, 1, 1, 2]))
+        found.append(arrived)
+        match draw(st.sampled_from(["alone", "alone", "doubled", "simultaneous"])):
+            case "doubled":
+                found.append(arrived)
+            case "simultaneous":
+                other = draw(event)
+                late = draw(st.sampled_from([0, 0, 5_000]))
+                found.append(replace(other, k=one.k, g=one.g, clock=one.clock, arrival=arrived.arrival + late))
     found.sort(key=lambda one: one.arrival)
     counts = [0, 0]
     live = []
@@ -342,6 +349,17 @@ def both(tmp_path: Path, events: Sequence[Raw], t: int) -> tuple[dict[str, Any],
     served = side.values(t, KEYS[0])
     side.close()
     return served, trained(events, [(t, KEYS[0])])[0]
+
+
+def test_simultaneous_events_are_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    first = replace(event(CUT, i=1, offset=5), partition=0)
+    middle = replace(event(CUT, CUT + 1, i=2, offset=9), partition=0)
+    last = replace(event(CUT, i=3, offset=2), partition=1)
+    for number, events in enumerate(permutations([first, middle, last])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for found in both(folder, events, CUT + 2):
+            assert (found["slow__first_i"], found["slow__last_i"]) == (1, 3)
 
 
 def test_before_the_first_event_all_is_null(tmp_path: Path) -> None:

@@ -193,6 +193,8 @@ class _Rows:
         self._layout, self._size, self._keys = layout, size, keys
         self.begun: Mask = layout.begun(times) & keys.is_valid().to_numpy(zero_copy_only=False)
         codes = layout.codes(keys)
+        self._order = np.lexsort((times, codes))  # neighbours search the same places: several times as fast
+        codes, times = codes[self._order], times[self._order]
         self._ranks = layout.known(times)
         there = codes >= 0
         low = np.where(there, layout.tile(codes, (times - size) // layout.hop), 0)
@@ -212,7 +214,7 @@ class _Rows:
             merged = fold.merge(tuple(slot[rows] for slot in found), fold.runs(left, right))
             for slot, new in zip(found, merged, strict=True):
                 slot[rows] = new
-        return found
+        return tuple(_back(slot, self._order) for slot in found)
 
     def _cut(self) -> Iterator[tuple[Ints, Ints, Ints]]:
         """The known events of the tiles that may not be whole, one tile of each row at a time."""
@@ -278,6 +280,13 @@ class _Folder:
             raise overflow(window)
         total: Ints = (high << 32) | low
         return total
+
+
+def _back(slot: npt.NDArray[Any], order: Ints) -> npt.NDArray[Any]:
+    """Undoes a sort."""
+    found = np.empty_like(slot)
+    found[order] = slot
+    return found
 
 
 def _fold(view: View, values: npt.NDArray[Any], known: Mask) -> Fold:
