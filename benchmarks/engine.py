@@ -40,7 +40,7 @@ from headrace.stream.tiler import Tiler
 PROJECT = Path(__file__).parent.parent / "examples" / "inventory" / "project.py"
 PARTS = {
     "enrich": ("decode", "join+check", "encode", "append"),
-    "tile": ("decode", "aggregate", "merge", "encode", "append", "hold"),
+    "tile": ("decode", "load", "merge", "encode", "append", "hold"),
 }
 
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks engine", description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--limit", type=int, default=32_768, help="of records in a micro-batch")
+    parser.add_argument("--limit", type=int, default=65_536, help="of records in a micro-batch")
     parser.add_argument("--role", choices=list(PARTS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

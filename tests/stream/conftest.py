@@ -37,6 +37,7 @@ def stream_of(tables: Mapping[str, TableDef]) -> StreamDef:
     region = record.store__region.fill_null("unknown") if tables else record.store.upper()
     derived = (
         Derived("region", region, ColumnType("str", True)),
+        Derived("gain", (record.price > 0).ifelse(record.price, ibis.null("float64")), ColumnType("float", True)),
         Derived("scaled", record.units * 1_000_000, ColumnType("int", True)),
     )
     joins = tuple(Join(table, ("store",)) for table in tables.values())
@@ -49,11 +50,11 @@ def views_of(
     record = ibis.table({name: kind.ibis for name, kind in stream.enriched.items()}, name="record")
     found = {"count": View("count", "sale", ("sku",), 1_000, "total", None, INT)}
     for family in families:
-        for name, kind in (("units", "int"), ("price", "float"), ("store", "str")):
+        for name, kind in (("units", "int"), ("gain", "float"), ("store", "str")):
             if kind == "str" and family in ("total", "moments"):
                 continue
             view_id = f"{family}_{name}"
-            by = ("sku",) if name == "price" else ("sku", "region")
+            by = ("sku",) if name == "gain" else ("sku", "region")
             found[view_id] = View(view_id, "sale", by, 1_000, family, record[name], ColumnType(kind, True))
     return found
 
@@ -147,8 +148,8 @@ class Shop:
         return list(dead_letters(self.declaration, self.log, self.schemas, self.stream))
 
     def close(self) -> None:
-        for role in self._open:
-            role.close()
+        while self._open:
+            self._open.pop().close()
         self.log.close()
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from headrace.compile.duckdb import select
 from headrace.declare.declaration import View
-from headrace.declare.keys import key_sql
+from headrace.declare.keys import key_sql, quoted
 
 TILE: Final = pa.schema(
     [
@@ -36,6 +36,7 @@ TILE: Final = pa.schema(
 """The columns of a tile of one view and one epoch; times are ms."""
 
 _SQL: Final = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
+_SYSTEM: Final = ("_time", "_arrival", "_file", "_partition", "_offset")
 _ID: Final = "{0}.file || '/' || lpad({0}.part::VARCHAR, 5, '0') || '/' || lpad({0}.place::VARCHAR, 20, '0')"
 
 
@@ -54,17 +55,22 @@ def events_sql(view: View, source: str) -> str:
     >>> duckdb.sql(events_sql(view, f"(SELECT 'a' AS sku, 3 AS units, 61_000 AS _time, {place})")).fetchall()
     [('a', 60000, 61000, 61500, None, 0, 7, 3)]
     """
-    system = ["_time", "_arrival", "_file", "_partition", "_offset"]
+    rows, value = _valued(view, source)
+    columns = f"{key_sql(view.by)} AS key, {_hop(view)} AS hop, {', '.join(_SYSTEM)}, {value} AS value"
+    return f"SELECT * FROM (SELECT {columns} FROM {rows}) WHERE key IS NOT NULL"
+
+
+def _valued(view: View, source: str) -> tuple[str, str]:
+    """A relation of records with the view's expression, and the value as SQL over it."""
     if view.expression is None:
-        rows, value = source, "1::BIGINT"
-    else:
-        kept = [*system, *(name for name in view.by if name not in system)]
-        values = select({"_value": view.expression}, "_source", kept)
-        rows, value = f"(WITH _source AS (SELECT * FROM {source}) {values})", _value(view)
-    return (
-        f"SELECT * FROM (SELECT {key_sql(view.by)} AS key, (_time - _time % {view.hop})::BIGINT AS hop, "
-        f"{', '.join(system)}, {value} AS value FROM {rows}) WHERE key IS NOT NULL"
-    )
+        return source, "1::BIGINT"
+    kept = [*_SYSTEM, *(name for name in view.by if name not in _SYSTEM)]
+    values = select({"_value": view.expression}, "_source", kept)
+    return f"(WITH _source AS (SELECT * FROM {source}) {values})", _value(view)
+
+
+def _hop(view: View) -> str:
+    return f"(_time - _time % {view.hop})::BIGINT"
 
 
 def _value(view: View) -> str:
@@ -84,20 +90,38 @@ def tiles_sql(view: View, events: str) -> str:
 
     DuckDB raises where a sum of whole numbers leaves 64 bits.
     """
-    slots = _of_events(view)
+    return f"SELECT key, {', '.join(TILE.names[1:])} FROM ({_grouped(view, events, ['key'])})"
+
+
+def record_tiles_sql(view: View, source: str) -> str:
+    """The same as `tiles_sql` of `events_sql`, faster: it groups by the key's columns, then makes the key's text.
+
+    source: as for `events_sql`.
+    """
+    rows, value = _valued(view, source)
+    names = [f"_by_{place}" for place in range(len(view.by))]
+    keys = ", ".join(f"{quoted(column)} AS {name}" for column, name in zip(view.by, names, strict=True))
+    there = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in view.by)
+    events = f"SELECT {keys}, {_hop(view)} AS hop, {', '.join(_SYSTEM)}, {value} AS value FROM {rows} WHERE {there}"
+    columns = f"{key_sql(names)} AS key, {', '.join(TILE.names[1:])}"
+    return f"SELECT {columns} FROM ({_grouped(view, events, names)})"
+
+
+def _grouped(view: View, events: str, keys: list[str]) -> str:
+    """Partials of events by key columns and hop."""
+    by, slots = ", ".join([*keys, "hop"]), _of_events(view)
     if view.family == "ends":
         order = "{'at': _time, 'file': coalesce(_file, ''), 'part': _partition, 'place': _offset}"
-        found = "WHERE value IS NOT NULL"
-        events = (
-            f"(SELECT key, hop, max(_time) AS newest, count(value) AS n, "
-            f"arg_min(value, {order}) FILTER ({found}) AS a, min({order}) FILTER ({found}) AS a_order, "
-            f"arg_max(value, {order}) FILTER ({found}) AS b, max({order}) FILTER ({found}) AS b_order "
-            f"FROM ({events}) GROUP BY key, hop)"
+        found = "FILTER (WHERE value IS NOT NULL)"
+        ends = (
+            f"SELECT {by}, max(_time)::BIGINT AS newest, count(value) AS n, "
+            f"arg_min(value, {order}) {found} AS a, min({order}) {found} AS a_order, "
+            f"arg_max(value, {order}) {found} AS b, max({order}) {found} AS b_order FROM ({events}) GROUP BY {by}"
         )
-        return f"SELECT key, hop, newest, n, {_columns(slots)} FROM {events}"
+        return f"SELECT {by}, newest, n, {_columns(slots)} FROM ({ends})"
     return (
-        f"SELECT key, hop, max(_time)::BIGINT AS newest, count(value) AS n, {_columns(slots)} "
-        f"FROM ({events}) GROUP BY key, hop"
+        f"SELECT {by}, max(_time)::BIGINT AS newest, count(value) AS n, {_columns(slots)} "
+        f"FROM ({events}) GROUP BY {by}"
     )
 
 

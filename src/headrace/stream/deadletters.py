@@ -30,9 +30,7 @@ class DeadLetter:
     value: Mapping[str, Any] | None
 
 
-def dead_letters(
-    declaration: Declaration, log: Log, schemas: Schemas, stream: StreamDef
-) -> Iterator[DeadLetter]:
+def dead_letters(declaration: Declaration, log: Log, schemas: Schemas, stream: StreamDef) -> Iterator[DeadLetter]:
     """All dead letters of a stream that are kept, partition by partition, oldest first."""
     topic = Topics.of(declaration).dead(stream.title)
     if topic not in {known.name for known in log.topics()}:
@@ -50,8 +48,8 @@ def replay(
 ) -> int:
     """Feeds repaired records back to their stream; how many.
 
-    repair: the record to send instead of a letter, None to leave it dead. It arrives now, keeps the letter's id, may be
-    late, and counts once however often it is replayed. SourceError names what does not fit the stream.
+    repair: the record to send instead of a letter, None to leave it dead. It arrives now, keeps the letter's id,
+    may be late, and counts once however often it is replayed. SourceError names what does not fit the stream.
     """
     rows, headers = [], []
     for letter in letters:
@@ -66,9 +64,7 @@ def replay(
 def _letters(batches: list[Batch], schemas: Schemas, stream: StreamDef) -> Iterator[DeadLetter]:
     table = decode(batches, schemas, raw_schema(stream), stream.columns).table
     names = list(stream.columns)
-    values = {
-        (row["_partition"], row["_offset"]): {name: row[name] for name in names} for row in table.to_pylist()
-    }
+    values = {(row["_partition"], row["_offset"]): {name: row[name] for name in names} for row in table.to_pylist()}
     for batch in batches:
         if not isinstance(batch.content, Framed):
             continue

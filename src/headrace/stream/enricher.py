@@ -83,6 +83,8 @@ class Enricher:
     def close(self) -> None:
         """Gives back the right to write."""
         self._writer.close()
+        for channel in self._channels.values():
+            channel.close()
 
     def _process(self, batches: Sequence[Batch], since: Mapping[Partition, int]) -> int:
         by_topic: dict[str, list[Batch]] = defaultdict(list)
@@ -145,6 +147,9 @@ class _Channel:
         schema = nullable_schema(self._enriched, self._columns)
         self._schema_id = self._schemas.register(f"{self._enriched}-value", schema).id
         self._reader = self._raw_schema()
+
+    def close(self) -> None:
+        self._enrichment.close()
 
     def mark(self, transaction: Transaction, mark: int) -> None:
         for name in (self._enriched, self._dead):

@@ -116,6 +116,10 @@ class Enrichment:
         columns: list[Any] = [list(column) for column in zip(*dead, strict=True)] or [[], [], []]
         return Enriched(table, pa.table(columns, schema=DEAD))
 
+    def close(self) -> None:
+        """Gives back its memory."""
+        self._connection.close()
+
     def _refused(self, rows: pa.Table, refused: Flags, edge: Edge) -> Iterator[tuple[int, str, str]]:
         wanted = list({*self._times(), "_arrival", "_row"})
         numbers = {name: values(rows, name)[refused].tolist() for name in wanted}

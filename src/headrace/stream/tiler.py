@@ -80,7 +80,7 @@ class Tiler:
         schemas: Schemas,
         history: History,
         *,
-        limit: int = 32_768,
+        limit: int = 65_536,
         timed: Timed = lambda part: nullcontext(),
     ) -> None:
         self._log, self._schemas, self._history, self._limit, self._timed = log, schemas, history, limit, timed
@@ -105,6 +105,7 @@ class Tiler:
         self._epochs: dict[str, Epoch] = {}
         self._open: dict[str, OpenTiles] = {}
         self._seen: dict[Partition, int] = {}
+        self._tables: dict[str, str] = {}
         self._connection = duckdb.connect()
         self._connection.execute("SET threads = 1")
 
@@ -128,9 +129,16 @@ class Tiler:
     def close(self) -> None:
         """Gives back the right to write."""
         self._writer.close()
+        self._connection.close()
 
     def _start(self, topics: Sequence[str]) -> None:
         """Takes up the epoch of each view of these topics, or begins one at the role's positions."""
+        for topic in topics:
+            self._tables[topic] = f"_records_{len(self._tables)}"
+            columns = enriched_columns(self._streams[topic])
+            none = pa.schema([pa.field(name, kind.arrow) for name, kind in columns.items()]).empty_table()
+            self._connection.register("_none", none)
+            self._connection.execute(f"CREATE TABLE {self._tables[topic]} AS FROM _none")
         views = [view for topic in topics for view in self._views[topic]]
         begun = []
         for view in views:
@@ -141,7 +149,7 @@ class Tiler:
                 begun.append(view)
             else:
                 self._epochs[view.id] = Epoch.load(kept)
-            tiles = OpenTiles(self._connection, view, len(self._open))
+            tiles = OpenTiles(self._connection, view, len(self._open), self._tables[self._topic(view)])
             tiles.since = int(self._writer.kept(f"since/{view.id}") or 0)
             self._open[view.id] = tiles
         with self._writer.transaction() as transaction:
@@ -188,17 +196,18 @@ class Tiler:
             records = self._records(topic, found, since)
             if records.num_rows == 0:
                 continue
-            self._connection.register("_records", records)
+            with self._timed("load"):
+                self._load(topic, records)
             for view in self._views[topic]:
                 tiles = self._open[view.id]
-                with self._timed("aggregate"):
-                    oldest = tiles.aggregate()
-                if oldest is None:
-                    continue
-                if oldest < tiles.since:
-                    tiles.recall(self._recalled(tiles))
                 with self._timed("merge"):
                     merged = tiles.merge()
+                wanted = tiles.wanted(merged)
+                if wanted is not None:
+                    tiles.recall(self._recalled(tiles, wanted))
+                    merged = tiles.merge()
+                if merged.num_rows == 0:
+                    continue
                 with self._timed("encode"):
                     rows = tiles_of(view, self._epochs[view.id].name, merged)
                     blocks.append(encode_block(rows, self._schema_id, max(self._seen.values())))
@@ -212,9 +221,7 @@ class Tiler:
                 transaction.keep(f"since/{view_id}", str(before).encode())
         with self._timed("hold"):
             for tiles, merged in changed:
-                tiles.accept(merged)
-                if tiles.view.id in done or tiles.worn:
-                    tiles.let_go(done.get(tiles.view.id, 0))
+                tiles.accept(merged, done.get(tiles.view.id, tiles.since))
         return sum(position - since[place] for place, position in self._intake.positions.items())
 
     def _records(self, topic: str, batches: Sequence[Batch], since: Mapping[Partition, int]) -> pa.Table:
@@ -225,7 +232,14 @@ class Tiler:
                 newest = getattr(batch.content, "arrival", 0)  # of an enriched block: that of its newest record
                 place = (topic, batch.partition)
                 self._seen[place] = max(self._seen.get(place, 0), newest)
-        return table
+        return table.select(list(columns))
+
+    def _load(self, topic: str, records: pa.Table) -> None:
+        """Makes records the micro-batch of a topic."""
+        self._connection.register("_batch", records)
+        self._connection.execute(f"DELETE FROM {self._tables[topic]}")
+        self._connection.execute(f"INSERT INTO {self._tables[topic]} FROM _batch")
+        self._connection.unregister("_batch")
 
     def _done(self) -> dict[str, int]:
         """For each view that has hops which no event in time can change any more: where the rest begins, ms."""
@@ -241,9 +255,8 @@ class Tiler:
                     found[view.id] = before
         return found
 
-    def _recalled(self, tiles: OpenTiles) -> pa.Table:
+    def _recalled(self, tiles: OpenTiles, wanted: pa.Table) -> pa.Table:
         """The tiles before `since` that are wanted again, by a repaired record or after an outage."""
-        wanted = tiles.wanted()
         view = tiles.view
         found = [self._of(view, table, pc.field("hop") < tiles.since) for table in self._written()]
         rows = pa.concat_tables(found) if found else TILE.empty_table()
