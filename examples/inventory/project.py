@@ -1,7 +1,5 @@
 """Demand of a product category in a store over the next 7 days, from purchases as they happen."""
 
-from xgboost import XGBRegressor
-
 import headrace as hr
 from headrace import Float, Int, Null, Str, Stream, Table, Time, future, window
 
@@ -90,7 +88,9 @@ def units_next_7d(purchase):
 
 
 @demand.model(seed=7)
-def train(x, y, max_depth: int = 6, trees: int = 200, learning_rate: float = 0.06):
+def train(x, y, max_depth: int = 6, trees: int = 100, learning_rate: float = 0.1):
+    from xgboost import XGBRegressor  # here, so that only training pays for the import
+
     model = XGBRegressor(
         objective="reg:absoluteerror",
         n_estimators=trees,

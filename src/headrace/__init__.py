@@ -3,7 +3,7 @@
 from headrace.declare import window
 from headrace.declare.label import each, future, grid, outcome
 from headrace.declare.project import Project
-from headrace.declare.records import Request, Stream, Table
+from headrace.declare.records import Stream, Table
 from headrace.declare.rules import above, better, falls, rises
 from headrace.declare.types import Bool, Float, Int, Null, Str, Time
 
@@ -13,7 +13,6 @@ __all__ = [
     "Int",
     "Null",
     "Project",
-    "Request",
     "Str",
     "Stream",
     "Table",

@@ -8,7 +8,7 @@ from pathlib import Path
 import headrace
 
 PUBLIC = {
-    "Bool", "Float", "Int", "Null", "Project", "Request", "Str", "Stream", "Table", "Time",
+    "Bool", "Float", "Int", "Null", "Project", "Str", "Stream", "Table", "Time",
     "above", "better", "each", "falls", "future", "grid", "outcome", "rises", "window",
 }  # fmt: skip
 WINDOW = {"count", "sum", "rate", "mean", "min", "max", "variance", "stddev", "first", "last"}

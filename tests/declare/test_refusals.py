@@ -80,7 +80,7 @@ WRONG = {
     "key that is a float": ('by="sku")', 'by="price")', "windows history.sales_7d", "'price'", "text"),
     "name taken by the stream": ('"revenue": ', '"units": ', "enrich sales.units", "Sale", "rename"),
     "not a duration": ('lateness="10m"', 'lateness="ten"', "stream Sale", "'ten'", "7d"),
-    "two rules of a metric": ("demand.retrain(", "demand.monitor(mae=hr.rises(0.3))\ndemand.retrain(", "monitor mae",
+    "two rules of a metric": ("demand.retrain(", "demand.monitor(mae=hr.above(1))\ndemand.retrain(", "monitor mae",
                               "twice", "keep one"),
     "unmonitored trigger": ('on=("mae",)', 'on=("rmse",)', "retrain", "'rmse'", "monitor(rmse"),
     "unknown metric": ("psi=hr", "psy=hr", "monitor psy", "no such metric", "psi"),
@@ -89,12 +89,17 @@ WRONG = {
     "time zone": ('"region"))\n\n@demand.check', '"region"), timezone="Mars")\n\n@demand.check', "project demand",
                   "Mars", "UTC"),
     "parameter without a default": ("depth: int = 6", "depth: int", "model train", "'depth'", "number"),
-    "sum of text": ("window.sum(sale.revenue", "window.sum(sale.region", "windows history.category_7d", "Str", "number"),
+    "sum of text": ("window.sum(sale.revenue", "window.sum(sale.region", "windows history.category", "Str", "number"),
     "join column missing": ("enrich(Sale, Supplier)", 'enrich(Sale, Supplier, on={"sku": "code"})', "enrich sales",
                             "'code'", "on="),
     "syntax": ("def valid(sale):", "def valid(sale:", "project", "imported", "correct"),
     "two labels": ("@demand.model", "@demand.label(Sale, examples=hr.grid('7d', active='7d'))\n"
-                   "def more(sale):\n    return future.count('7d')\n\n@demand.model", "project demand", "twice", "keep"),
+                   "def more(sale):\n    return future.count('7d')\n\n@demand.model", "project demand", "", "keep"),
+    "cannot be evaluated": ("sale.units * sale.price", "sale.units + sale.region", "enrich sales", "", "columns"),
+    "division by zero": ("sale.units * sale.price", "sale.units % 0", "enrich sales", "", ""),
+    "reserved feature": ('"day": calendar', '"label": calendar', "now.label", "system", "rename"),
+    "pipeline parameter": ("depth: int = 6", "holdout: int = 6", "model train", "pipeline", "rename"),
+    "label of text": ("future.sum(sale.units", "future.max(sale.region", "label units_next_7d", "Str", "number"),
     "duplicate windows": ("@demand.features", "@demand.windows(Sale)\ndef history(sale):\n    return {}\n\n"
                           "@demand.features", "windows history", "two", "rename"),
 }  # fmt: skip

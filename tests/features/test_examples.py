@@ -27,12 +27,8 @@ class Sale(hr.Stream, topic="shop.sales", key="sku", time="sold_at", lateness="1
     sold_at: hr.Time
 
 
-class Order(hr.Request):
-    discount: hr.Float
-
-
-def project(every: str, active: str, offset: str = "0s", request: type[hr.Request] | None = None) -> Declaration:
-    shop = hr.Project("shop", entity=("sku", "place"), request=request)
+def project(every: str, active: str, offset: str = "0s") -> Declaration:
+    shop = hr.Project("shop", entity=("sku", "place"))
 
     @shop.features
     def now(request: Any) -> Any:
@@ -101,11 +97,6 @@ def test_an_event_makes_its_entity_active_only_once_it_has_arrived() -> None:
     declaration = project("10ms", "100ms")
     drawn = draw_examples(declaration, enriched([("a", 0, 10, 10)]), 200)
     assert drawn.column("t").to_pylist() == [30, 40, 50, 60, 70, 80, 90, 100, 110]
-
-
-def test_a_request_that_a_grid_cannot_know_is_refused() -> None:
-    with pytest.raises(FeatureError, match="discount"):
-        draw_examples(project("1d", "7d", request=Order), enriched([]), 0)
 
 
 def payments(rows: list[tuple[str, int, int, int, int]]) -> pa.Table:

@@ -1,7 +1,5 @@
 """A small fraud project: every payment is scored; a chargeback tells later."""
 
-from xgboost import XGBClassifier
-
 import headrace as hr
 from headrace import Float, Str, Stream, Table, Time, outcome, window
 
@@ -74,6 +72,8 @@ def charged_back(chargeback):
 
 @fraud.model(seed=11)
 def train(x, y, max_depth: int = 4, trees: int = 60):
+    from xgboost import XGBClassifier
+
     return XGBClassifier(n_estimators=trees, max_depth=max_depth, enable_categorical=True).fit(x, y)
 
 

@@ -174,7 +174,7 @@ class Calendar:
 class Declaration:
     """A whole project.
 
-    request: what a caller sends: the entity's keys, and request inputs or the example event's columns.
+    request: what a caller sends: the entity's keys on a grid, else the example event's columns.
     resolution: the steps that make every key and attribute known from a request, in order.
     inputs: every column that a feature may read, by its name in the features' relation: the request's
     and resolved ones bare, others as `<title>__<name>`.

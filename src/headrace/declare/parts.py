@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.declare.declaration import Calendar
 from headrace.declare.label import Each, Grid
-from headrace.declare.records import Request, Stream, Table
+from headrace.declare.records import Stream, Table
 from headrace.declare.rules import Retrain, Rule
 
 Function = Callable[..., Any]
@@ -54,7 +54,6 @@ class Parts:
 
     name: str
     entity: tuple[str, ...]
-    request: type[Request] | None
     calendar: Calendar
     checks: list[CheckPart] = field(default_factory=list)
     enrichments: list[EnrichPart] = field(default_factory=list)

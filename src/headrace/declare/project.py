@@ -9,7 +9,7 @@ from headrace.declare.declaration import Calendar
 from headrace.declare.duration import milliseconds
 from headrace.declare.label import Each, Grid
 from headrace.declare.parts import CheckPart, EnrichPart, LabelPart, ModelPart, Parts, WindowsPart
-from headrace.declare.records import Request, Stream, Table
+from headrace.declare.records import Stream, Table
 from headrace.declare.rules import METRICS, Better, Retrain, Rule, better
 from headrace.errors import DeclarationError
 
@@ -19,8 +19,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Project:
     """One real-time machine-learning system.
 
-    name: prefixes topics. entity: the columns that name what is predicted for. request: what else a caller
-    sends. timezone, holidays ("US", "DE-BY"), exceptions ({"2017-12-26": True}): for calendar features.
+    name: prefixes topics. entity: the columns that name what is predicted for. timezone, holidays ("US", "DE-BY"),
+    exceptions ({"2017-12-26": True}): for calendar features.
     """
 
     def __init__(
@@ -28,13 +28,12 @@ class Project:
         name: str,
         *,
         entity: str | tuple[str, ...],
-        request: type[Request] | None = None,
         timezone: str = "UTC",
         holidays: str | None = None,
         exceptions: Mapping[str, bool] | None = None,
     ) -> None:
         keys = (entity,) if isinstance(entity, str) else tuple(entity)
-        self.parts = Parts(name, keys, request, Calendar(timezone, holidays, dict(exceptions or {})))
+        self.parts = Parts(name, keys, Calendar(timezone, holidays, dict(exceptions or {})))
 
     def _once(self, what: str, already: object) -> None:
         if already is not None:

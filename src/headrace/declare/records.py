@@ -1,8 +1,8 @@
-"""Typed records: the streams, tables and requests that a user declares as classes."""
+"""Typed records: the streams and tables that a user declares as classes."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from headrace.declare.duration import milliseconds
 from headrace.declare.types import ColumnType, columns_of
@@ -24,7 +24,7 @@ def _need(subject: str, option: str, names: tuple[str, ...], columns: dict[str, 
 
 
 class Record:
-    """What streams, tables and requests share: a name and typed columns."""
+    """What streams and tables share: a name and typed columns."""
 
     columns: ClassVar[dict[str, ColumnType]]
 
@@ -110,18 +110,3 @@ class Table(Record):
                 raise DeclarationError(
                     subject, f"valid_from={valid_from!r} is not a time", f"declare `{valid_from}: Time`"
                 )
-
-
-class Request(Record):
-    """What a caller sends beside the entity's keys.
-
-    >>> from headrace.declare.types import Float
-    >>> class Order(Request):
-    ...     discount: Float
-    >>> list(Order.columns)
-    ['discount']
-    """
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls.columns = columns_of(cls)

@@ -1,4 +1,4 @@
-"""Column types: what a user writes behind a colon in a stream, table or request.
+"""Column types: what a user writes behind a colon in a stream or table.
 
 At run time `Int` is `Annotated[<ibis column>, INT]`, so that a type checker sees the ibis column
 (and catches `sale.unit` for `sale.units`), while Headrace reads the kind from the annotation.
@@ -111,7 +111,7 @@ _NAMES: Final[dict[str, Any]] = {
 
 
 def columns_of(record: type) -> dict[str, ColumnType]:
-    """The columns that a stream, table or request class declares, in order."""
+    """The columns that a stream or table class declares, in order."""
     columns: dict[str, ColumnType] = {}
     try:
         hints = get_type_hints(record, localns=_NAMES, include_extras=True)

@@ -27,19 +27,11 @@ def draw_examples(declaration: Declaration, events: pa.Table, until: int) -> pa.
     """Every example up to and including `until` (ms), ordered by t.
 
     events: the enriched records of `declaration.example_stream`. Columns: `t` (int64 ms), those of
-    `declaration.request`, and for examples at events those of `ID`. FeatureError where the request has inputs that
-    a grid cannot know.
+    `declaration.request`, and for examples at events those of `ID`.
     """
     grid = declaration.label.examples
     if not isinstance(grid, Grid):
         return _each(declaration, events, until)
-    unknown = [name for name in declaration.request if name not in declaration.entity]
-    if unknown:
-        raise FeatureError(
-            f"request of {declaration.name}",
-            f"its inputs {', '.join(unknown)} have no history on a grid",
-            "draw examples at each event of a stream that has them, or drop request=",
-        )
     return _active(declaration, events, grid, since=0, until=until)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,17 +29,20 @@ class Told:
 def reported(step: str, function: Callable[P, dict[str, Any]], *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
     """Calls a step and tells its facts, or its failure, which it raises again."""
     begun = time.perf_counter()
+    facts: dict[str, Any] = {}
     try:
         facts = function(*args, **kwargs)
-    except HeadraceError as error:
-        _tell(Told(step, time.perf_counter() - begun, {}, (error.subject, error.cause, error.remedy)))
-        raise
-    except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
-        _tell(Told(step, time.perf_counter() - begun, {}, (f"step {step}", cause, "see its traceback in the log")))
-        raise
-    _tell(Told(step, time.perf_counter() - begun, facts))
-    return facts
+        return facts
+    finally:
+        _tell(Told(step, time.perf_counter() - begun, facts, _why(step, sys.exception())))
+
+
+def _why(step: str, error: BaseException | None) -> tuple[str, str, str] | None:
+    if error is None:
+        return None
+    if isinstance(error, HeadraceError):
+        return error.subject, error.cause, error.remedy
+    return f"step {step}", f"{type(error).__name__}: {error}", "see its traceback in the log"
 
 
 def _tell(told: Told) -> None:

@@ -18,6 +18,7 @@ from headrace.declare.declaration import (
 )
 from headrace.declare.label import Each
 from headrace.declare.parts import Function, Parts
+from headrace.declare.resolve.labels import RESERVED
 from headrace.declare.resolve.streams import call, typed
 from headrace.declare.row import Row, columns_used, relation
 from headrace.declare.types import ColumnType
@@ -37,29 +38,23 @@ CALENDAR: Mapping[str, ColumnType] = {
 
 
 def resolve_request(parts: Parts, streams: Mapping[str, StreamDef], label: Label) -> dict[str, ColumnType]:
-    """What a caller sends: the example event's columns; or the entity's keys and the request's inputs."""
+    """What a caller sends: the entity's keys where examples are on a grid, else the example event's columns."""
     if isinstance(label.examples, Each):
-        stream = streams[label.examples.stream.title()]
-        if parts.request is not None:
-            raise DeclarationError(
-                f"request {parts.request.__name__}",
-                f"examples are the events of {stream.title}, which are the requests",
-                "drop request=",
-            )
-        columns = dict(stream.columns)
+        columns = dict(streams[label.examples.stream.title()].columns)
     else:
         stream = streams[label.stream]
         columns = {key: ColumnType(stream.enriched[key].kind) for key in parts.entity}
-        for name, kind in (parts.request.columns if parts.request else {}).items():
-            if name in columns:
-                raise DeclarationError(f"request.{name}", "the entity has a key of this name", "rename it")
-            columns[name] = kind
     for key in parts.entity:
         if key not in columns:
             raise DeclarationError(
                 f"project {parts.name}",
                 f"entity={key!r} is not in the request ({', '.join(columns)})",
                 "declare it",
+            )
+    for name in RESERVED:
+        if name in columns:
+            raise DeclarationError(
+                f"request.{name}", f"{name!r} is a name of the system's own", "rename the column"
             )
     if label.name in columns:
         raise DeclarationError(
@@ -167,6 +162,8 @@ def resolve_features(
         subject = f"feature {function.__name__}.{name}"
         if name == label.name:
             raise DeclarationError(subject, "it has the label's name: the label would leak", "rename it")
+        if name in RESERVED:
+            raise DeclarationError(subject, f"{name!r} is a name of the system's own", "rename it")
         kind = typed(expression, subject)
         if kind.kind == "time":
             raise DeclarationError(subject, "a model takes no times", "give a part of it, or a number")

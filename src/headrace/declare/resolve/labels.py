@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from typing import Final
 
 from headrace.declare.declaration import Label, Model, StreamDef
 from headrace.declare.label import Each, Future, Outcome
 from headrace.declare.parts import LabelPart, ModelPart, Parts
-from headrace.declare.resolve.streams import typed
+from headrace.declare.resolve.streams import evaluated, typed
 from headrace.declare.row import Row, relation
 from headrace.declare.types import ColumnType
 from headrace.errors import DeclarationError
+
+RESERVED: Final = ("t", "label", "naive")
+"""Names of columns that a training set has beside the request and the features."""
+_SETTINGS: Final = ("project", "archive", "registry", "until", "holdout")
+"""Names of the pipeline's own parameters."""
 
 
 def resolve_label(part: LabelPart, parts: Parts, streams: Mapping[str, StreamDef]) -> Label:
@@ -21,7 +27,9 @@ def resolve_label(part: LabelPart, parts: Parts, streams: Mapping[str, StreamDef
     stream = streams[part.stream.title()]
     record = relation(stream.enriched)
     row = Row(f"enriched stream {part.stream.__name__}", {column: record[column] for column in stream.enriched})
-    definition = part.function(row)
+    definition = evaluated(part.function, subject, row)
+    if name in RESERVED:
+        raise DeclarationError(subject, f"{name!r} is a name of the system's own", "rename the function")
     if isinstance(definition, Future):
         kind = _future_type(definition, subject)
         for key in parts.entity:
@@ -43,6 +51,12 @@ def _future_type(definition: Future, subject: str) -> ColumnType:
     if definition.expression is None:
         return ColumnType("int")
     kind = typed(definition.expression, subject)
+    if kind.kind not in ("int", "float"):
+        raise DeclarationError(
+            subject,
+            f"{definition.aggregate} of {kind}",
+            "give it a number: `condition.cast('int64')` for a condition",
+        )
     return ColumnType("float") if definition.aggregate == "mean" else kind
 
 
@@ -78,6 +92,10 @@ def resolve_model(part: ModelPart, label: Label) -> Model:
         if not isinstance(spec.default, int | float | str | bool):
             raise DeclarationError(
                 f"model {name}", f"its parameter {parameter!r} has no default", "give it a number, text or bool"
+            )
+        if parameter in _SETTINGS:
+            raise DeclarationError(
+                f"model {name}", f"its parameter {parameter!r} is one of the pipeline's own", "rename it"
             )
         parameters[parameter] = spec.default
     task = "classification" if label.type.kind == "bool" else "regression"

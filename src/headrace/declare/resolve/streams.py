@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ibis.expr.types as ir
+from ibis.common.annotations import ValidationError
+from ibis.common.exceptions import IbisError
 
 from headrace.declare.declaration import Check, Derived, Join, StreamDef, TableDef
 from headrace.declare.parts import EnrichPart, Function, Parts
 from headrace.declare.records import Stream, Table
 from headrace.declare.row import Row, relation
 from headrace.declare.types import ColumnType, type_of
-from headrace.errors import DeclarationError
+from headrace.errors import DeclarationError, ExpressionError
 
 
 def call(function: Function, subject: str, *arguments: Any) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def call(function: Function, subject: str, *arguments: Any) -> dict[str, Any]:
         raise DeclarationError(
             subject, f"it takes {wanted} parameters, and is given {len(arguments)}", "take one for each record"
         )
-    given = function(*arguments)
+    given = evaluated(function, subject, *arguments)
     if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
         raise DeclarationError(
             subject, f"it gives {type(given).__name__}, not a dict", "return {'name': expression}"
@@ -34,6 +36,18 @@ def call(function: Function, subject: str, *arguments: Any) -> dict[str, Any]:
                 subject, f"{name!r} cannot be a name", "use letters, digits and single '_' inside"
             )
     return given
+
+
+def evaluated(function: Function, subject: str, *arguments: Any) -> Any:
+    """What a decorated function returns; what ibis refuses while it runs is told in our words."""
+    try:
+        return function(*arguments)
+    except (TypeError, ValueError, ZeroDivisionError, AttributeError, IbisError, ValidationError) as error:
+        raise ExpressionError(
+            subject,
+            f"it cannot be evaluated: {str(error).splitlines()[0]}",
+            "combine columns and constants of fitting types only",
+        ) from error
 
 
 def typed(expression: Any, subject: str) -> ColumnType:
