@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from headrace.errors import SourceError
 from headrace.stream.deadletters import replay
+from headrace.stream.edges import history
+from headrace.stream.enrichment import Enrichment
 
 
 def reasons(shop: Any) -> dict[str, str]:
@@ -176,3 +179,31 @@ def test_the_producer_names_what_does_not_fit(shop: Any, row: dict[str, Any], wo
         shop.producer.send_rows([good, row])
     assert all(word in str(caught.value) for word in words)
     assert sum(end for _, end in shop.log.bounds("shop.sales")) == 0
+
+
+def test_history_is_neither_late_nor_beyond_its_cut(shop: Any) -> None:
+    times = [10_000, 19_999, 20_000, 10_000, -1]
+    rows = len(times)
+    raw = pa.table(
+        {
+            "sku": ["a"] * rows,
+            "store": ["s"] * rows,
+            "units": [1, 1, -1, -1, 1],
+            "price": [1.0] * rows,
+            "at": pa.array(times, pa.timestamp("ms")),
+            "_arrival": [99_000_000, *times[1:]],
+            "_file": ["0123456789abcdef"] * rows,
+            "_partition": [0] * rows,
+            "_offset": range(rows),
+        }
+    )
+    enrichment = Enrichment(shop.stream, history(shop.stream, until=20_000))
+    found = enrichment.apply(raw, {})
+    enrichment.close()
+    assert found.table.column("_offset").to_pylist() == [0, 1]
+    assert set(found.table.column("_file").to_pylist()) == {"0123456789abcdef"}
+    assert dict(zip(*(found.dead.column(n).to_pylist() for n in ("_row", "reason")), strict=True)) == {
+        2: "covered",
+        3: "check:units",
+        4: "future",
+    }

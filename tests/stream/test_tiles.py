@@ -90,7 +90,7 @@ def compare(shop: Any, view: Any, epochs: set[str] | None = None) -> None:
                 assert got[place][name] == value, (view.id, place, name)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=events,
     offset=st.sampled_from(OFFSETS),

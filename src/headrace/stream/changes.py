@@ -35,7 +35,8 @@ class Rows:
     """The newest row of each key of one table, from its changes up to a mark.
 
     Changes before the topic's first mark hold at once. Where a mark has been seen, later changes hold only when the
-    mark behind them is passed: under replay nothing is joined before its time.
+    mark behind them is passed: under replay nothing is joined before its time. (So a log that was replayed is not
+    gone on with live.)
     """
 
     def __init__(self, log: Log, schemas: Schemas, table: TableDef, topic: str) -> None:

@@ -26,7 +26,7 @@ from headrace.schema.contract import Schemas
 from headrace.stream.enrichment import enriched_columns
 from headrace.stream.epochs import Epoch
 from headrace.stream.intake import Intake
-from headrace.stream.partials import OpenTiles
+from headrace.stream.open_tiles import OpenTiles
 
 ROLE: Final = "tile"
 OUTAGE: Final = DAY
