@@ -208,6 +208,28 @@ def test_a_view_added_later_has_its_history_and_leaves_the_others_alone(shop: An
     assert [t for t in shop.tiles() if t["view"] != "extremes_units"][: len(before)] == before
 
 
+def test_a_view_that_was_away_for_a_while_misses_nothing(shop: Any) -> None:
+    enricher, tiler = shop.enricher(), shop.tiler()
+    away = {name: view for name, view in shop.views.items() if name in ("total_units", "ends_gain")}
+    stay = {name: view for name, view in shop.views.items() if name not in away}
+
+    def restart(views: dict[str, Any]) -> Any:
+        shop.stop(tiler)
+        shop.views = views
+        return shop.tiler()
+
+    at = 10_000
+    for views in (stay, stay, {**stay, **away}, {**stay, **away}):
+        shop.send(*((f"k{n}", "x", n, 1.0, at + n, at + n) for n in range(9)))
+        shop.producer.mark(at + 20)
+        shop.drain(enricher, tiler)
+        tiler = restart(views)
+        at += 300
+    shop.drain(enricher, tiler)
+    for view in shop.views.values():
+        compare(shop, view)
+
+
 def test_a_repaired_record_after_its_hop_was_let_go_adds_to_its_tile(shop: Any) -> None:
     shop.send(("a", "x", 3, 1.0, 10_100, 10_100), ("a", "x", -1, 2.0, 10_200, 10_200))
     enricher, tiler = shop.enricher(), shop.tiler()

@@ -5,6 +5,7 @@ The tiles topic is also the memory of the role: what is open is read back from i
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -95,6 +96,7 @@ class Tiler:
         self._schema_id = schemas.register(f"{self._tiles}-value", self._schema).id
         log.create(Topic(self._tiles, ROLE, 1))
         self._writer = log.writer(ROLE)
+        self._note_absent(list(declaration.views))
         self._begin()
 
     def _begin(self) -> None:
@@ -167,6 +169,57 @@ class Tiler:
                 found[view.id].append(self._of(view, table, pc.field("hop") >= self._open[view.id].since))
         for view in views:
             self._open[view.id].load(found[view.id])
+            self._catch_up(self._open[view.id])
+
+    def _note_absent(self, declared: Sequence[str]) -> None:
+        """Keeps where the views that are no longer declared stopped, in case that one comes back."""
+        known = json.loads(self._writer.kept("views") or b"[]")
+        positions = json.dumps([[*place, end] for place, end in self._log.committed(ROLE).positions.items()])
+        with self._writer.transaction() as transaction:
+            for view_id in known:
+                if view_id not in declared and self._writer.kept(f"absent/{view_id}") is None:
+                    transaction.keep(f"absent/{view_id}", positions.encode())
+            transaction.keep("views", json.dumps(sorted(declared)).encode())
+
+    def _catch_up(self, tiles: OpenTiles) -> None:
+        """Gives a view that was absent for a while the records that it missed."""
+        name, topic = f"absent/{tiles.view.id}", self._topic(tiles.view)
+        kept = self._writer.kept(name)
+        if kept is None:
+            return
+        places = {(where, number): end for where, number, end in json.loads(kept) if where == topic}
+        missed = Intake(self._log, [topic], places)
+        missed.join()
+        while any(missed.positions[place] < self._intake.positions[place] for place in missed.positions):
+            since = dict(missed.positions)
+            batches = missed.take(self._limit)
+            batches = [b for b in batches if b.offset < self._intake.positions[b.topic, b.partition]]
+            mark = missed.standing()
+            if not batches and mark is not None:
+                missed.pass_mark(mark)
+            with self._writer.transaction() as transaction:
+                if batches:
+                    self._load(topic, self._records(topic, batches, since))
+                    merged = self._merge(tiles)
+                    rows = tiles_of(tiles.view, self._epochs[tiles.view.id].name, merged)
+                    transaction.append(self._tiles, 0, encode_block(rows, self._schema_id, _newest(rows)))
+                    tiles.accept(merged, tiles.since)
+                left = [
+                    [*place, min(end, self._intake.positions[place])] for place, end in missed.positions.items()
+                ]
+                transaction.keep(name, json.dumps(left).encode())
+        with self._writer.transaction() as transaction:
+            transaction.keep(name, None)
+
+    def _merge(self, tiles: OpenTiles) -> pa.Table:
+        """The tiles of the micro-batch, merged with what was written before."""
+        with self._timed("merge"):
+            merged = tiles.merge()
+        wanted = tiles.wanted(merged)
+        if wanted is not None:
+            tiles.recall(self._recalled(tiles, wanted))
+            merged = tiles.merge()
+        return merged
 
     def _add_history(self) -> None:
         """Writes what lies before a view's epoch, once the archive has it, and lists both."""
@@ -200,12 +253,7 @@ class Tiler:
                 self._load(topic, records)
             for view in self._views[topic]:
                 tiles = self._open[view.id]
-                with self._timed("merge"):
-                    merged = tiles.merge()
-                wanted = tiles.wanted(merged)
-                if wanted is not None:
-                    tiles.recall(self._recalled(tiles, wanted))
-                    merged = tiles.merge()
+                merged = self._merge(tiles)
                 if merged.num_rows == 0:
                     continue
                 with self._timed("encode"):
