@@ -89,7 +89,7 @@ WRONG = {
     "time zone": ('"region"))\n\n@demand.check', '"region"), timezone="Mars")\n\n@demand.check', "project demand",
                   "Mars", "UTC"),
     "parameter without a default": ("depth: int = 6", "depth: int", "model train", "'depth'", "number"),
-    "sum of text": ("window.sum(sale.revenue", "window.sum(sale.region", "windows history.category", "Str", "number"),
+    "sum of text": ("window.sum(sale.revenue", "window.sum(sale.region", "windows history", "Str", "number"),
     "join column missing": ("enrich(Sale, Supplier)", 'enrich(Sale, Supplier, on={"sku": "code"})', "enrich sales",
                             "'code'", "on="),
     "syntax": ("def valid(sale):", "def valid(sale:", "project", "imported", "correct"),
