@@ -33,10 +33,10 @@ def say(text: str) -> None:
 
 
 def headrace(*arguments: str, capture: bool = False) -> str:
-    """Runs a command of ours; its output when captured."""
+    """Runs a command of ours in the demo's home (HEADRACE_HOME); its output when captured."""
     if not capture:
         console.print(f"[dim]$ headrace {' '.join(arguments)}", highlight=False, soft_wrap=True)
-    command = [sys.executable, "-m", "headrace", *arguments, "--home", str(HOME)]
+    command = [sys.executable, "-m", "headrace", *arguments]
     done = subprocess.run(command, cwd=HERE, check=False, text=True, stdout=subprocess.PIPE if capture else None)
     if done.returncode:
         sys.exit(f"the demo stopped: headrace {arguments[0]} ended with exit code {done.returncode}")
@@ -47,6 +47,7 @@ def main() -> None:
     begun = time.monotonic()
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
+    os.environ["HEADRACE_HOME"] = str(HOME)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         os.environ["HEADRACE_SERVER"] = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -68,7 +69,7 @@ def main() -> None:
     say(f"5  All roles in real processes; the stream replayed from {CUT} to {UNTIL}")
     with (HOME / "roles.log").open("w") as log:
         roles = subprocess.Popen(
-            [sys.executable, "-m", "headrace", "up", ".", "--marks", "--home", str(HOME)],
+            [sys.executable, "-m", "headrace", "up", ".", "--marks"],
             cwd=HERE, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
