@@ -117,7 +117,8 @@ def read_profile(declaration: Declaration, name: str = "local", home: Path | Non
             f"profile {name}", f"{file.name} has {', '.join(tables) or 'no profiles'}", f"add [profiles.{name}]"
         )
     given = dict(tables.get(name, {}))
-    chosen = home or Path(os.environ.get("HEADRACE_HOME") or given.pop("home", ".headrace"))
+    named = home or os.environ.get("HEADRACE_HOME")
+    place = Path.cwd() / named if named else folder / given.get("home", ".headrace")
     given.pop("home", None)
     known = {field.name for field in fields(Profile)} - {"name", "home"}
     for key in given:
@@ -125,5 +126,5 @@ def read_profile(declaration: Declaration, name: str = "local", home: Path | Non
             raise ProfileError(f"profile {name}", f"{key!r} is not a setting", f"use {', '.join(sorted(known))}")
     if "HEADRACE_SERVER" in os.environ:
         given["server"] = os.environ["HEADRACE_SERVER"]
-    profile = Profile(name, (folder / chosen).resolve())
+    profile = Profile(name, place.resolve())
     return replace(profile, **given)

@@ -101,11 +101,12 @@ class GridAsker:
         return self._asking.post(active_entities(self._declaration, recent, at))
 
     def _await_archive(self) -> None:
+        """Waits until all records of the step are archived. (Its mark, the last in each partition, is not yet.)"""
         bounds = self._log.bounds(self._topic)
         until = time.monotonic() + 60.0
         while time.monotonic() < until:
             position = self._archive.position([self._topic])
-            if all(position.get((self._topic, place), 0) >= last for place, (_, last) in enumerate(bounds)):
+            if all(position.get((self._topic, place), 0) >= last - 1 for place, (_, last) in enumerate(bounds)):
                 return
             time.sleep(self._idle)
         raise RoleError("archive", "it did not catch up with the enriched records in 60 s", "see its log")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from headrace.archive.manifest import cuts
 from headrace.roles.context import Context
 from headrace.stream.enricher import Enricher
 
 
 def run(context: Context) -> None:
-    enricher = Enricher(context.declaration, context.log, context.schemas)
+    begin = cuts(context.profile.open_archive(context.declaration))
+    enricher = Enricher(context.declaration, context.log, context.schemas, cuts=begin)
     context.loop(enricher.step)

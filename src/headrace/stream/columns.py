@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from headrace.declare.keys import key_text
 from headrace.declare.types import ColumnType, Kind
 
-_EPOCH: Final = datetime(1970, 1, 1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INT: Final = range(-(2**63), 2**63)
 
 
@@ -26,9 +26,9 @@ class Misfit(Exception):
 
 
 def column_of(values: Sequence[Any], kind: ColumnType) -> pa.Array:
-    """Python values as a column. Times are datetimes (without a zone: UTC) or ms; whole ms are kept of them.
+    """Python values as a column. Times are ms, datetimes with a zone or their text; whole ms are kept of them.
 
-    >>> column_of([datetime(1970, 1, 1, 0, 0, 1)], ColumnType("time")).cast(pa.int64()).to_pylist()
+    >>> column_of(["1970-01-01T00:00:01Z"], ColumnType("time")).cast(pa.int64()).to_pylist()
     [1000]
     """
     convert = _CONVERT[kind.kind]
@@ -115,9 +115,14 @@ def _bool(value: Any) -> bool | None:
 
 
 def _time(value: Any) -> int | None:
+    """ms, a datetime with a zone, or its ISO 8601 text. A naive time is no time."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
     if isinstance(value, datetime):
-        naive = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-        return (naive - _EPOCH) // timedelta(milliseconds=1)
+        return None if value.tzinfo is None else (value - _EPOCH) // timedelta(milliseconds=1)
     return _int(value)
 
 

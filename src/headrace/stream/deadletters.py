@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from headrace.declare.declaration import Declaration, StreamDef
 from headrace.declare.topics import Topics
 from headrace.log.batches import Batch, Framed
@@ -21,7 +23,8 @@ _LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A refused record. id: of the raw record. arrival: ms. value: its columns, None where it cannot be decoded."""
+    """A refused record. id: of the raw record. arrival: ms. value: its columns (times in ms), None where it cannot
+    be decoded."""
 
     id: str
     reason: str
@@ -63,6 +66,10 @@ def replay(
 
 def _letters(batches: list[Batch], schemas: Schemas, stream: StreamDef) -> Iterator[DeadLetter]:
     table = decode(batches, schemas, raw_schema(stream), stream.columns).table
+    for name, kind in stream.columns.items():
+        if kind.kind == "time":
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, table.column(name).cast(pa.int64()))
     names = list(stream.columns)
     values = {(row["_partition"], row["_offset"]): {name: row[name] for name in names} for row in table.to_pylist()}
     for batch in batches:

@@ -33,8 +33,8 @@ class Edge:
     detail: Callable[[dict[str, Any]], str]
 
 
-def live(stream: StreamDef) -> tuple[Edge, ...]:
-    """The edges of the live stream: future, then late.
+def live(stream: StreamDef, cut: int | None = None) -> tuple[Edge, ...]:
+    """The edges of the live stream: future, then late, then (where history was brought up to `cut`, ms) covered.
 
     The table has `_arrival` (ms) and may have `_repaired` (bool): a repaired record is never late.
     """
@@ -61,6 +61,15 @@ def live(stream: StreamDef) -> tuple[Edge, ...]:
                 f"{duration_text(stream.lateness)}"
             ),
         ),
+        *(() if cut is None else (_before(stream, cut),)),
+    )
+
+
+def _before(stream: StreamDef, cut: int) -> Edge:
+    return Edge(
+        "covered",
+        lambda table: values(table, stream.time) < cut,
+        lambda row: f"{stream.time} is {_text(row[stream.time])}, and the live stream counts from {_text(cut)} on",
     )
 
 

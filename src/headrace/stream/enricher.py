@@ -36,7 +36,8 @@ class Enricher:
     """Checks and joins every stream's records.
 
     The enriched record stands in the partition of its raw one. Nothing is read before every joined table has been
-    loaded once. limit: of records in one micro-batch (a batch of the log is never cut, so it may be a few more).
+    loaded once. cuts: for streams (by title) whose history was backfilled, the instant (ms) from which on the live
+    stream counts. limit: of records in one micro-batch (a batch of the log is never cut, so it may be a few more).
     """
 
     def __init__(
@@ -45,13 +46,18 @@ class Enricher:
         log: Log,
         schemas: Schemas,
         *,
+        cuts: Mapping[str, int] | None = None,
         limit: int = 32_768,
         timed: Timed = lambda part: nullcontext(),
     ) -> None:
         self._log, self._schemas, self._limit, self._timed = log, schemas, limit, timed
         self._topics = Topics.of(declaration)
         streams = declaration.streams.values()
-        self._channels = {stream.topic: _Channel(stream, self._topics, log, schemas, timed) for stream in streams}
+        begin = dict(cuts or {})
+        self._channels = {
+            stream.topic: _Channel(stream, self._topics, log, schemas, timed, begin.get(stream.title))
+            for stream in streams
+        }
         joined = {join.table.title: join.table for stream in streams for join in stream.joins}
         self._joined = [(table, self._topics.table(title)) for title, table in joined.items()]
         self._writer = log.writer(ROLE)
@@ -132,10 +138,12 @@ class _Output:
 class _Channel:
     """One stream on its way from its raw topic to its enriched and dead ones."""
 
-    def __init__(self, stream: StreamDef, topics: Topics, log: Log, schemas: Schemas, timed: Timed) -> None:
+    def __init__(
+        self, stream: StreamDef, topics: Topics, log: Log, schemas: Schemas, timed: Timed, cut: int | None
+    ) -> None:
         self._stream, self._log, self._schemas, self._timed = stream, log, schemas, timed
         self._enriched, self._dead = topics.enriched(stream.title), topics.dead(stream.title)
-        self._enrichment = Enrichment(stream, live(stream))
+        self._enrichment = Enrichment(stream, live(stream, cut))
         self._columns = enriched_columns(stream)
         self._partitions = 0
 
