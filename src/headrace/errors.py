@@ -44,6 +44,10 @@ class LogError(HeadraceError):
     """The log refused a read or a write."""
 
 
+class WriterTaken(LogError):
+    """Another process holds a role's right to write."""
+
+
 class OffsetOutOfRange(LogError):
     """The records asked for are older than the topic's retention."""
 

@@ -15,6 +15,7 @@ import pytest
 from headrace.declare.declaration import Declaration
 from headrace.declare.duration import DAY, HOUR
 from headrace.declare.load import read_project
+from headrace.declare.predictions import prediction_columns
 from headrace.log.batches import Mark
 from headrace.log.consumer import Consumer
 from headrace.log.contract import Topic
@@ -22,7 +23,7 @@ from headrace.log.sqlite import SqliteLog
 from headrace.models.baseline import Baseline
 from headrace.monitoring.drift import drift, watched
 from headrace.monitoring.monitor import Monitor
-from headrace.monitoring.predictions import Predictions, prediction_columns
+from headrace.monitoring.predictions import Predictions
 from headrace.schema.avro import encode_block, nullable_schema
 from headrace.schema.folder import FolderSchemas
 
@@ -78,7 +79,7 @@ def monitor(declaration: Declaration, tmp_path: Path) -> Callable[..., Monitor]:
     def make(predictions: list[pa.Table], records: list[pa.Table]) -> Monitor:
         log, schemas = SqliteLog(tmp_path / "log"), FolderSchemas(tmp_path / "schemas")
         log.create(Topic("demand.predictions", "serve", 1))
-        schema = nullable_schema("prediction", prediction_columns(declaration))
+        schema = nullable_schema("demand.predictions", prediction_columns(declaration))
         known = schemas.register("demand.predictions-value", schema)
         writer = log.writer("serve")
         with writer.transaction() as transaction:

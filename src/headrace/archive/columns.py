@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from headrace.declare.declaration import Declaration
+from headrace.declare.predictions import prediction_columns
 from headrace.declare.topics import Topics
 from headrace.declare.types import ColumnType
 from headrace.stream.changes import change_columns
@@ -19,11 +20,6 @@ LOG_PARTITION: Final = "_log_partition"
 LOG_OFFSET: Final = "_log_offset"
 """A row's place in the topic that it was archived from; null for history, which never was in one."""
 
-_INT, _STR, _FLOAT, _BOOL = ColumnType("int"), ColumnType("str"), ColumnType("float"), ColumnType("bool")
-PREDICTION: Final[Columns] = {
-    "_id": _STR, "_t": _INT, "_made": _INT, "_model": _STR, "_prediction": _FLOAT, "_unknown": _BOOL,
-}  # fmt: skip
-
 
 def archived(declaration: Declaration) -> dict[str, Columns]:
     """The columns of each topic that is archived, in the order of their schemas: enriched, changes, predictions."""
@@ -31,11 +27,7 @@ def archived(declaration: Declaration) -> dict[str, Columns]:
     return {
         **{topics.enriched(title): enriched_columns(stream) for title, stream in declaration.streams.items()},
         **{topics.table(title): change_columns(table) for title, table in declaration.tables.items()},
-        topics.predictions: {
-            **PREDICTION,
-            **declaration.request,
-            **{f"feature__{feature.name}": feature.type for feature in declaration.features},
-        },
+        topics.predictions: prediction_columns(declaration),
     }
 
 

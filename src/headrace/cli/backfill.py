@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_project
 from headrace.cli.times import milliseconds_of
+from headrace.errors import WriterTaken
 
 
 def backfill(
@@ -26,12 +28,16 @@ def backfill(
 ) -> None:
     """Bring history in, through the same checks and enrichment; again is once."""
     from headrace.archive.backfill import backfill as bring
+    from headrace.roles.archive import catch_up
+    from headrace.roles.context import Context
     from headrace.stream.tables import load_once
 
     declaration, chosen = open_project(project, profile, home)
     cut = milliseconds_of(until, "--until")
     log, schemas = chosen.open_log(), chosen.open_schemas()
-    load_once(declaration, log, schemas, cut)
+    load_once(declaration, log, schemas, cut - 1)  # known just before the live stream begins
+    with suppress(WriterTaken):  # a running archive role does it by itself
+        catch_up(Context.of("archive", declaration, chosen))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"backfill {stream}", total=None)

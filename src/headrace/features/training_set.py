@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from headrace.declare.declaration import Declaration
 from headrace.declare.topics import Topics
-from headrace.errors import DeclarationError
+from headrace.errors import DeclarationError, FeatureError
 from headrace.features.examples import draw_examples
 from headrace.features.labels import labels, mature, naive
 from headrace.features.needs import Needs
@@ -97,6 +97,13 @@ def _training_set(
     streams = {title: _until(records(topics.enriched(title)), until) for title in titles}
     tables = [join.table.title for each in needs.rounds for join in each.lookups]
     changes = {title: _until(records(topics.table(title)), until) for title in tables}
+    for title, known in changes.items():
+        if not known.num_rows:
+            raise FeatureError(
+                f"table {title}",
+                "the archive holds no row of it that was known by then: its attributes would all be null",
+                "let the roles tables and archive run until it was loaded, or train at a later instant",
+            )
 
     drawn = draw_examples(declaration, streams[declaration.example_stream.title], until)
     examples = drawn.filter(pa.array(mature(declaration, drawn.column("t").to_numpy(), until)))

@@ -43,8 +43,8 @@ class Consumer:
 
     Marks are barriers. A partition waits in front of its next mark until every partition of every topic stands in
     front of one; then the least of them is passed everywhere in one `apply`. So the sink's mark and positions
-    always belong together, also after a restart. Topics named in `unmarked` carry no marks: they are neither held
-    nor waited for.
+    always belong together, also after a restart. Topics named in `unmarked` carry no marks: they are not held, and
+    no mark is passed before what they hold by then is applied.
     """
 
     def __init__(
@@ -62,7 +62,8 @@ class Consumer:
         """Reads once and applies once; how many records (a mark counts as one). OffsetOutOfRange propagates."""
         self._join()
         batches = [batch for partition in self._ahead for batch in self._take(partition)]
-        mark = self._standing()
+        drained = not any(batch.topic in self._unmarked for batch in batches)
+        mark = self._standing() if drained else None
         if mark is not None:
             batches += self._pass(mark)
             self._mark = mark

@@ -75,7 +75,9 @@ class Log(Protocol):
         """LogError where there is none."""
         ...
 
-    def writer(self, role: str) -> Writer: ...
+    def writer(self, role: str) -> Writer:
+        """WriterTaken where another process is the role's writer."""
+        ...
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Batch]:
         """Batches from the one that holds `offset` on, until at least `limit` records or the end.

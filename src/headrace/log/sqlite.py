@@ -22,7 +22,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.errors import LogError, OffsetOutOfRange
+from headrace.errors import LogError, OffsetOutOfRange, WriterTaken
 from headrace.log.batches import FRAMES, Batch, Block, Content, Framed, Mark, Partition, Positions
 from headrace.log.contract import Commit, Topic
 
@@ -409,7 +409,7 @@ def _own(path: Path, role: str) -> int:
     except BlockingIOError:
         holder = os.pread(descriptor, 32, 0).decode() or "unknown"
         os.close(descriptor)
-        raise LogError(
+        raise WriterTaken(
             f"role {role}", f"the process {holder} is its writer already", f"stop the process {holder} first"
         ) from None
     os.ftruncate(descriptor, 0)

@@ -11,24 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.declare.declaration import Declaration
-from headrace.declare.types import ColumnType
+from headrace.declare.predictions import prediction_columns
+from headrace.declare.topics import Topics
+from headrace.errors import SchemaError
 from headrace.log.batches import Batch, Positions
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.contract import Schemas
-
-
-def prediction_columns(declaration: Declaration) -> dict[str, ColumnType]:
-    """The columns of the predictions topic."""
-    return {
-        "_id": ColumnType("str", True),
-        "_t": ColumnType("int", True),
-        "_made": ColumnType("int", True),
-        "_model": ColumnType("str", True),
-        "_prediction": ColumnType("float", True),
-        "_unknown": ColumnType("bool", True),
-        **{name: ColumnType(kind.kind, True) for name, kind in declaration.request.items()},
-        **{f"feature__{feature.name}": feature.type for feature in declaration.features},
-    }
 
 
 class Predictions:
@@ -37,7 +25,7 @@ class Predictions:
     def __init__(self, declaration: Declaration, schemas: Schemas) -> None:
         self._columns = prediction_columns(declaration)
         self._schemas = schemas
-        self._schema = nullable_schema("prediction", self._columns)
+        self._schema = nullable_schema(Topics.of(declaration).predictions, self._columns)
         self._positions: Positions = {}
         self._mark: int | None = None
         self._chunks: list[pa.Table] = []
@@ -50,9 +38,16 @@ class Predictions:
         return self._mark
 
     def apply(self, batches: Sequence[Batch], positions: Positions, mark: int | None) -> None:
-        decoded = decode(batches, self._schemas, self._schema, self._columns).table.select(list(self._columns))
-        if decoded.num_rows:
-            self._chunks.append(decoded)
+        found = decode(batches, self._schemas, self._schema, self._columns)
+        if found.undecodable.num_rows:
+            why = found.undecodable.column("reason")[0].as_py()
+            raise SchemaError(
+                "predictions topic",
+                f"it holds what is no prediction: {why}",
+                "see that only the serve role writes to it",
+            )
+        if found.table.num_rows:
+            self._chunks.append(found.table.select(list(self._columns)))
         self._positions, self._mark = positions, mark
 
     @property

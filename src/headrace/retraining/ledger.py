@@ -41,7 +41,7 @@ class Ledger:
         self._log = log
         self._schemas = schemas
         self._topic = topic
-        self._schema = nullable_schema("ledger", COLUMNS)
+        self._schema = nullable_schema(topic, COLUMNS)
 
     def create(self) -> None:
         """Makes the topic; the monitor role owns it."""

@@ -12,9 +12,20 @@ SETTLE: Final = 1.0
 """Seconds that a row waits at most before it is committed, when live; under replay it waits for a rest only."""
 
 
+def catch_up(context: Context) -> None:
+    """Archives what the log holds by now. WriterTaken where the archive role runs, which does it by itself."""
+    sink = _sink(context)
+    progress = Progress(context)
+    consumer = Consumer(context.log, sink.topics, sink)
+    while consumer.step():
+        pass
+    sink.flush()
+    progress.publish(sink.position(), sink.mark())
+    progress.close()
+
+
 def run(context: Context) -> None:
-    declaration = context.declaration
-    sink = ArchiveSink.of(declaration, context.schemas, context.profile.open_archive(declaration))
+    sink = _sink(context)
     consumer = Consumer(context.log, sink.topics, sink)
     progress = Progress(context)
     live = context.profile.clock == "wall"
@@ -27,3 +38,8 @@ def run(context: Context) -> None:
         return count
 
     context.loop(step)
+
+
+def _sink(context: Context) -> ArchiveSink:
+    archive = context.profile.open_archive(context.declaration)
+    return ArchiveSink.of(context.declaration, context.schemas, archive)

@@ -71,3 +71,6 @@ class Progress:
             with self._writer.transaction() as transaction:
                 transaction.commit(positions, mark)
             self._last = state
+
+    def close(self) -> None:
+        self._writer.close()

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from headrace.archive.columns import archived
 from headrace.declare.declaration import Declaration, StreamDef
 from headrace.declare.keys import key_text
+from headrace.declare.predictions import prediction_columns
 from headrace.declare.topics import Topics
 from headrace.declare.types import ColumnType
 from headrace.errors import ServingError
@@ -38,7 +38,7 @@ class Predictions:
     def __init__(self, declaration: Declaration, schemas: Schemas, now: Callable[[], int]) -> None:
         self.topic = Topics.of(declaration).predictions
         self._entity = declaration.entity
-        self._columns = archived(declaration)[self.topic]
+        self._columns = prediction_columns(declaration)
         self._now = now
         self._schema_id = schemas.register(f"{self.topic}-value", nullable_schema(self.topic, self._columns)).id
 
