@@ -19,8 +19,12 @@ MERCHANTS = [(f"m{i}", ("food", "travel", "games")[i % 3], round(0.1 + 0.07 * i,
 TIME = pa.timestamp("ms", tz="UTC")
 
 
-def write(folder: Path, seed: int = 3, a_day: int = 320) -> None:
-    """merchants.csv, payments and chargebacks before and from the cut on, as Parquet files in a folder."""
+def write(folder: Path, seed: int = 3, a_day: int = 320, begin: int = BEGIN) -> None:
+    """merchants.csv, payments and chargebacks before and from the cut on, as Parquet files in a folder.
+
+    begin: ms, instead of `BEGIN`; the cut, the change and the end move with it.
+    """
+    shift = begin - BEGIN
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["merchant,sector,risk", *(f"{name},{sector},{risk}" for name, sector, risk in MERCHANTS)]
     (folder / "merchants.csv").write_text("\n".join(lines) + "\n")
@@ -38,11 +42,11 @@ def write(folder: Path, seed: int = 3, a_day: int = 320) -> None:
             "card": card,
             "merchant": [MERCHANTS[i][0] for i in place],
             "amount": np.where(random.random(count) < 0.01, -1.0, amount),
-            "paid_at": pa.array(at, pa.int64()).cast(TIME),
-            "arrival": pa.array(at + random.integers(0, 60_000, count), pa.int64()).cast(TIME),
+            "paid_at": pa.array(at + shift, pa.int64()).cast(TIME),
+            "arrival": pa.array(at + shift + random.integers(0, 60_000, count), pa.int64()).cast(TIME),
         }
     )
-    filed = at + random.integers(2 * 3_600_000, 20 * 3_600_000, count)
+    filed = at + shift + random.integers(2 * 3_600_000, 20 * 3_600_000, count)
     chargebacks = pa.table(
         {
             "payment_id": payments["payment_id"],
@@ -52,6 +56,6 @@ def write(folder: Path, seed: int = 3, a_day: int = 320) -> None:
         }
     ).filter(pa.array(fraud))
     for name, table, time in (("payment", payments, "paid_at"), ("chargeback", chargebacks, "filed_at")):
-        before = np.asarray(table[time].cast(pa.int64())) < CUT
+        before = np.asarray(table[time].cast(pa.int64())) < CUT + shift
         pq.write_table(table.filter(pa.array(before)).drop_columns(["arrival"]), folder / f"{name}.history.parquet")
         pq.write_table(table.filter(pa.array(~before)), folder / f"{name}.parquet")

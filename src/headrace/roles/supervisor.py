@@ -46,6 +46,7 @@ class Supervised:
         elif (code := self._process.poll()) is not None:
             if now - self._started > _HEALTHY:
                 self._backoff = _FIRST_BACKOFF
+            self._relaying.join(timeout=1.0)  # its last words first
             self._say(self.role, f"ended with {_reason(code)}; again in {self._backoff:.1f} s")
             self._again_at = now + self._backoff
             self._backoff = min(2 * self._backoff, _LAST_BACKOFF)
@@ -61,11 +62,13 @@ class Supervised:
             errors="replace",
             start_new_session=True,  # Ctrl-C goes to the supervisor alone, which stops the roles in order
         )
-        threading.Thread(target=self._relay, args=(self._process,), daemon=True).start()
+        self._relaying = threading.Thread(target=self._relay, args=(self._process,), daemon=True)
+        self._relaying.start()
 
     def _relay(self, process: subprocess.Popen[str]) -> None:
-        if process.stdout is not None:
-            for line in process.stdout:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
                 self._say(self.role, line.rstrip())
 
     def terminate(self) -> None:
@@ -82,6 +85,7 @@ class Supervised:
             self._say(self.role, "did not stop in time: killed")
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        self._relaying.join(timeout=1.0)
 
 
 class Supervisor:
