@@ -103,5 +103,5 @@ def train(x, y, max_depth: int = 6, trees: int = 100, learning_rate: float = 0.1
     return model.fit(x, y)
 
 
-demand.monitor(mae=hr.rises(0.25, over="7d"), psi=hr.above(0.2, over="7d"))
-demand.retrain(on=("mae", "psi"), cooldown="14d", holdout="14d", promote=hr.better("mae", by=0.01))
+demand.monitor(mae=hr.rises(0.25, over="7d"), psi=hr.above(0.5, over="7d"))
+demand.retrain(on=("mae",), cooldown="28d", holdout="7d", promote=hr.better("mae", by=0.01))

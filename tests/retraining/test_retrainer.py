@@ -90,7 +90,7 @@ def test_a_failed_training_is_written_down_and_the_champion_stays() -> None:
         raise TrainingError("step train", "it has no data", "bring some")
 
     registry = Registry({1: Model(5.0, 2)}, 1)
-    made = Retrainer(POLICY, registry, fail, lambda until: EXAMPLES, lambda: Intake(1, 0))  # type: ignore[arg-type]
+    made = Retrainer(POLICY, registry, fail, lambda: Intake(1, 0))  # type: ignore[arg-type]
     entries = made.consider([], ["mae"], 0)
     assert [entry.kind for entry in entries] == ["train", "failed"]
     assert "no data" in entries[1].detail["reason"]

@@ -31,22 +31,20 @@ class Intake:
 class Retrainer:
     """Decides at an instant, trains, compares, promotes or refuses.
 
-    train: trains on what had arrived by an instant (ms) and registers; its version. examples: the mature
-    examples by an instant. intake: what came in so far.
+    train: trains on what had arrived by an instant (ms) and registers; its version and the mature examples that it
+    held out (`t`, the features by name, `label`, `naive`). intake: what came in so far.
     """
 
     def __init__(
         self,
         policy: Retrain,
         registry: Registry,
-        train: Callable[[int], Version],
-        examples: Callable[[int], pa.Table],
+        train: Callable[[int], tuple[Version, pa.Table]],
         intake: Callable[[], Intake],
     ) -> None:
         self._policy = policy
         self._registry = registry
         self._train = train
-        self._examples = examples
         self._intake = intake
 
     def consider(self, entries: Sequence[Entry], firing: Sequence[str], now: int) -> list[Entry]:
@@ -66,14 +64,14 @@ class Retrainer:
             now, "train", "model", {"reason": decision.reason, "enriched": intake.enriched, "dead": intake.dead}
         )
         try:
-            challenger = self._train(now)
-            return [begun, self._contest(champion, challenger, now)]
+            challenger, held_out = self._train(now)
+            return [begun, self._contest(champion, challenger, held_out, now)]
         except (TrainingError, ModelError) as error:
             return [begun, _entry(now, "failed", str(error))]
 
-    def _contest(self, champion: Version | None, challenger: Version, now: int) -> Entry:
+    def _contest(self, champion: Version | None, challenger: Version, held_out: pa.Table, now: int) -> Entry:
         old: Artifact | None = None if champion is None else self._registry.load(champion)
-        found = contest(self._policy.promote, old, self._registry.load(challenger), self._examples(now))
+        found = contest(self._policy.promote, old, self._registry.load(challenger), held_out)
         if found.promote:
             self._registry.promote(challenger)
         detail = {

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from headrace.declare.topics import Topics
-from headrace.features.training_set import training_set
 from headrace.log.consumer import Consumer
 from headrace.models.artifact import Spec
 from headrace.models.registry import Version
@@ -44,7 +43,7 @@ class Watch:
         self._predictions = Predictions(declaration, context.schemas)
         self._consumer = Consumer(context.log, [self._topics.predictions], self._predictions)
         self._monitor = Monitor(declaration, self._predictions, self._events, self._spec)
-        self._retrainer = Retrainer(declaration.retrain, self._registry, self._train, self._examples, self._intake)
+        self._retrainer = Retrainer(declaration.retrain, self._registry, self._train, self._intake)
         self._ledger = Ledger(context.log, context.schemas, self._topics.ledger)
         self._ledger.create()
         self._writer = context.log.writer("monitor")
@@ -99,12 +98,9 @@ class Watch:
             self._specs[version] = self._registry.load(self._registry.version(int(version))).spec
         return self._specs[version]
 
-    def _train(self, until: int) -> Version:
+    def _train(self, until: int) -> tuple[Version, pa.Table]:
         result = train(self._context.declaration, self._context.profile, until, {}, self._context.say.info)
-        return self._registry.version(result.version)
-
-    def _examples(self, until: int) -> pa.Table:
-        return training_set(self._context.declaration, self._archive.read, until).table
+        return self._registry.version(result.version), result.held_out()
 
     def _intake(self) -> Intake:
         declaration, log = self._context.declaration, self._context.log

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from headrace.declare.declaration import Declaration
 from headrace.errors import TrainingError
 from headrace.training.parameters import Parameter, parameters_of
 from headrace.training.progress import Told, heard
+from headrace.training.steps import HOLDOUT
 
 
 class _Archive(Protocol):
@@ -50,6 +54,11 @@ class TrainingResult:
     metrics: Mapping[str, Any]
     folder: Path
     seconds: Mapping[str, float]
+
+    def held_out(self) -> pa.Table:
+        """The mature examples that the model was evaluated on: `t`, request, features, `label`, `naive`."""
+        (file,) = self.folder.glob(f"**/{HOLDOUT}")
+        return pq.read_table(file)
 
 
 def run(
