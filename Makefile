@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check demo lock clean
+.PHONY: install test check servers demo lock clean
 
 install: .venv/.installed
 
@@ -14,7 +14,7 @@ install: .venv/.installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 
-test: install servers
+test: check servers
 	$(BIN)/python -m pytest
 
 servers:
@@ -32,7 +32,7 @@ demo: install
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
-	grep -A20 '^uv==' requirements.lock | awk '/^[a-z]/ && !/^uv==/ {exit} {print}' > requirements.uv.lock
+	grep -A60 '^uv==' requirements.lock | awk '/^[a-z]/ && !/^uv==/ {exit} {print}' > requirements.uv.lock
 
 clean:
 	rm -rf .venv .headrace examples/*/.headrace examples/*/data

@@ -4,18 +4,18 @@ import headrace as hr
 from headrace import Float, Int, Null, Str, Stream, Table, Time, future, window
 
 
-class Product(Table, source="data/products.parquet", key="product_id", refresh="1d"):
+class Product(Table, source="data/products.parquet", key="product_id", refresh="7d"):
     product_id: Int
     category: Null[Str]
     department: Null[Str]
 
 
-class Store(Table, source="data/stores.csv", key="store_id", refresh="1d"):
+class Store(Table, source="data/stores.csv", key="store_id", refresh="7d"):
     store_id: Int
     region: Str
 
 
-class Supplier(Table, source="data/suppliers.csv", key="category", refresh="1d"):
+class Supplier(Table, source="data/suppliers.csv", key="category", refresh="7d"):
     category: Str
     supplier: Str
     lead_days: Int
