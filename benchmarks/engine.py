@@ -73,7 +73,6 @@ def _measure(folder: Path, records: int, partitions: int, limit: int) -> None:
     arrivals = purchases.column("sold_at").cast(pa.int64()).to_numpy()
     for begin in range(0, purchases.num_rows, 100_000):
         producer.send_table(purchases.slice(begin, 100_000), arrivals[begin : begin + 100_000])
-    producer.close()
     command = [sys.executable, "-m", "benchmarks", "engine", "--folder", str(folder), "--records", str(records)]
     roles = {
         role: subprocess.Popen(

@@ -177,7 +177,7 @@ class Shop:
             value = {"total": row["units"], "extremes": row["price"], "ends": row["store"], "moments": revenue}
             key = key_text([by[name] for name in view.by]) or ""
             groups[key, row["at"] // view.hop * view.hop].append((row["at"], row["id"], value[view.family]))
-        return {place: naive(view, sorted(found)) for place, found in groups.items()}
+        return {place: naive(view, sorted(found, key=lambda event: event[:2])) for place, found in groups.items()}
 
 
 def time_text(at: int) -> str:

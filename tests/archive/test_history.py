@@ -49,7 +49,6 @@ class Running:
         kinds = {name: kind.arrow for name, kind in stream.columns.items() if name in columns}
         arrays = {name: pa.array(values, kinds[name]) for name, values in columns.items()}
         producer.send_table(pa.table({**arrays, "sold_at": pa.array(times).cast(pa.timestamp("ms"))}), times)
-        producer.close()
         return self._placed(ordered, before)
 
     def _placed(self, ordered: list[Live], before: list[int]) -> list[Live]:

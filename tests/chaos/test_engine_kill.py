@@ -21,6 +21,7 @@ import pytest
 from headrace.declare.topics import Topics
 from headrace.log.batches import Framed, Record
 from headrace.log.sqlite import SqliteLog
+from headrace.log.turns import transaction_in_turn
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.folder import FolderSchemas
 from headrace.stream.deadletters import dead_letters
@@ -55,7 +56,7 @@ class Feed:
         self._log = SqliteLog(folder / "log")
         stream = roles.declaration(folder).streams["sale"]
         self._producer = Producer(self._log, FolderSchemas(folder / "schemas"), stream, partitions=2)
-        with self._producer._writer.transaction() as transaction:
+        with transaction_in_turn(self._log, "producers") as transaction:
             transaction.append("shop.sales", 0, Framed.of([Record(b"k", b"", {}, 1_000_000)], now=0))
 
     def send(self, records: int) -> None:
@@ -69,12 +70,11 @@ class Feed:
                 headers.append({HEADER: b"shop.sales/0/0"} if number % 100 == 99 else {})
             self._producer.send_rows(rows, arrivals, headers)
             self._number += 50
-            with self._producer._writer.transaction() as transaction:
+            with transaction_in_turn(self._log, "producers") as transaction:
                 nonsense = Record(b"k", dice.randbytes(9), {}, arrivals[-1])
                 transaction.append("shop.sales", self._number // 50 % 2, Framed.of([nonsense], now=0))
 
     def close(self) -> None:
-        self._producer.close()
         self._log.close()
 
 

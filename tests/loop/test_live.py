@@ -49,7 +49,7 @@ class Live:
         self.home, self.project, self.server = folder / "home", folder, processes.free_server()
         self.cut = int(time.time()) * 1000 // HOUR * HOUR - HOUR
         payments.write(folder, begin=self.cut - 5 * DAY)
-        (folder / "project.py").write_text(PROJECT.read_text().replace('within="3d"', 'within="1d"'))
+        (folder / "project.py").write_text(PROJECT.read_text().replace('"3d"', '"1d"'))
         for stream in ("payment", "chargeback"):
             file = str(folder / f"{stream}.history.parquet")
             self.run("backfill", str(folder), stream, file, "--until", text_of(self.cut))

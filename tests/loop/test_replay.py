@@ -41,6 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = PROJECT.read_text()
     for old, new in (
         ("@fraud.windows(Payment)", '@fraud.windows(Payment, every="1h")'),
+        ('time="paid_at", lateness="5m"', 'time="paid_at", lateness="1h"'),
         ('within="3d"', 'within="1d"'),
         (
             'fraud.monitor(auc=hr.falls(0.2, over="3d", minimum=50)',

@@ -13,6 +13,7 @@ from headrace.declare.topics import Topics
 from headrace.declare.types import ColumnType
 from headrace.log.batches import Framed, Record
 from headrace.log.sqlite import SqliteLog
+from headrace.log.turns import transaction_in_turn
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.folder import FolderSchemas
 from headrace.stream.deadletters import DeadLetter, dead_letters
@@ -77,7 +78,7 @@ class Shop:
         self.topics = Topics("shop")
         self.log, self.schemas = SqliteLog(folder / "log"), FolderSchemas(folder / "schemas")
         self.producer = Producer(self.log, self.schemas, self.stream, partitions=partitions, clock=lambda: self.now)
-        self._open: list[Any] = [self.producer]
+        self._open: list[Any] = []
 
     @property
     def declaration(self) -> Any:
@@ -110,7 +111,7 @@ class Shop:
         self.producer.send_rows(records, [row[-1] for row in rows], headers)
 
     def send_bytes(self, value: bytes, arrival: int, partition: int = 0) -> None:
-        with self.producer._writer.transaction() as transaction:
+        with transaction_in_turn(self.log, "producers") as transaction:
             transaction.append("shop.sales", partition, Framed.of([Record(b"k", value, {}, arrival)], now=0))
 
     def enriched(self) -> list[dict[str, Any]]:

@@ -27,9 +27,8 @@ def filled(request: pytest.FixtureRequest) -> Any:
 def dataset(filled: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dataset")
     declaration = filled.declaration
-    steps.preprocess(
-        str(declaration.path), str(filled.home / "archive"), filled.until, declaration.retrain.holdout, str(out)
-    )
+    holdout = 2 * declaration.label.horizon if declaration.name == "demand" else declaration.retrain.holdout
+    steps.preprocess(str(declaration.path), str(filled.home / "archive"), filled.until, holdout, str(out))
     return out
 
 

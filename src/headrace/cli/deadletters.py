@@ -96,10 +96,7 @@ def replay(
                 letters.append(letter)
         if letters:
             producer = Producer(log, schemas, definition, partitions=chosen.partitions)
-            try:
-                count += feed_back(producer, letters)
-            finally:
-                producer.close()
+            count += feed_back(producer, letters)
     for letter_id in repaired:
         raise SourceError(f"dead letter {letter_id}", "there is none of this id", "keep the ids that `list` gives")
     Console().print(f"fed {count:,} records back", highlight=False)

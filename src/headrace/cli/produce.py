@@ -48,7 +48,6 @@ def produce(
                 producer.send_rows(batch)
                 sent += len(batch)
     finally:
-        producer.close()
         Console(stderr=True).print(f"sent {sent:,} events to {declaration.streams[stream].topic}", highlight=False)
 
 

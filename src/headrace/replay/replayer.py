@@ -8,8 +8,7 @@ have passed it too, the next step begins. Nothing is left to chance: within a st
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from headrace.declare.declaration import Declaration
@@ -18,10 +17,11 @@ from headrace.declare.topics import Topics
 from headrace.errors import RoleError
 from headrace.log.batches import Mark
 from headrace.log.clock import CLOSED, OPENED, MarkClock
-from headrace.log.contract import Log, Topic, Transaction
+from headrace.log.contract import Log, Topic
+from headrace.log.turns import transaction_in_turn
 from headrace.replay.feed import Feed
 from headrace.schema.contract import Schemas
-from headrace.stream.producer import Producer
+from headrace.stream.producer import ROLE, Producer
 
 BEFORE_REQUESTS = ("enrich", "tile", "tables", "online")
 BEFORE_NEXT_STEP = ("archive", "monitor")
@@ -62,7 +62,7 @@ class Replayer:
             title: Producer(log, schemas, stream, partitions=partitions)
             for title, stream in declaration.streams.items()
         }
-        log.create(Topic(self._clock, "producers", 2))
+        log.create(Topic(self._clock, ROLE, 2))
 
     def run(self, marks: Sequence[int], after: Callable[[int, int, int], None] = lambda *_: None) -> None:
         """Takes every step; `after(T, events, requests)` is called when all roles have passed T.
@@ -77,7 +77,7 @@ class Replayer:
             events = 0 if opened is not None and mark <= opened else self._open(since, mark)
             self._wait(BEFORE_REQUESTS, mark)
             requests = self._asker.ask(mark if since is None else since, mark)
-            with self._transaction() as transaction:
+            with transaction_in_turn(self._log, ROLE) as transaction:
                 transaction.append(self._clock, CLOSED, Mark(mark))
             self._wait(BEFORE_NEXT_STEP, mark)
             after(mark, events, requests)
@@ -86,7 +86,7 @@ class Replayer:
     def _open(self, since: int | None, mark: int) -> int:
         """Appends what arrived in `[since, mark)` and the mark, all or nothing; how many events."""
         events = 0
-        with self._transaction() as transaction:
+        with transaction_in_turn(self._log, ROLE) as transaction:
             for title, producer in self._producers.items():
                 feed = self._feeds.get(title)
                 if feed is not None and since is not None:
@@ -96,16 +96,6 @@ class Replayer:
                 producer.put_mark(transaction, mark)
             transaction.append(self._clock, OPENED, Mark(mark))
         return events
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Transaction]:
-        """A moment's right to write to the raw topics, which others have too."""
-        writer = self._log.writer("producers")
-        try:
-            with writer.transaction() as transaction:
-                yield transaction
-        finally:
-            writer.close()
 
     def _wait(self, roles: Sequence[str], mark: int) -> None:
         last, moved = None, time.monotonic()

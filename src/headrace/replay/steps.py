@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from headrace.declare.declaration import Declaration
 from headrace.declare.duration import DAY
-from headrace.declare.label import Grid
+from headrace.declare.label import Each, Grid
 
 
 def longest_step(declaration: Declaration) -> int:
-    """The largest step that leaves every result as it is: the shortest hop, ms."""
-    return min((view.hop for view in declaration.views.values()), default=DAY)
+    """The largest step that leaves every result as it is, ms: the shortest hop.
+
+    Events that are asked with arrive at the end of their step: so it is not longer than their lateness either.
+    """
+    hops = [view.hop for view in declaration.views.values()]
+    examples = declaration.label.examples
+    late = [examples.stream.lateness] if isinstance(examples, Each) else []
+    return min([*hops, *late], default=DAY)
 
 
 def steps(declaration: Declaration, since: int, until: int, step: int) -> list[int]:

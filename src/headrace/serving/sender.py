@@ -18,13 +18,16 @@ from headrace.declare.declaration import Declaration
 from headrace.declare.label import Each
 from headrace.errors import HeadraceError
 from headrace.log.batches import Content, Mark
-from headrace.log.contract import Log, Topic, Transaction, Writer
+from headrace.log.contract import Log, Topic, Transaction
+from headrace.log.turns import transaction_in_turn, turn
 from headrace.schema.contract import Schemas
 from headrace.serving.destinations import Destination, Events, Predictions
 from headrace.serving.segment import Frames, number_of, read_frames, segments
+from headrace.stream.producer import ROLE as PRODUCERS
 
 ROLE: Final = "serve"
-_OPENED: Final = "serve/opened"
+_PATIENCE: Final = 1.0
+"""Seconds to wait for a turn at the raw topic before that is told as a problem."""
 _LOG: Final = logging.getLogger("headrace.serve")
 
 Place = tuple[int, int]
@@ -70,8 +73,10 @@ class Sender:
         self._predictions = predictions.topic
         self._destinations: list[Destination] = [predictions]
         if isinstance(declaration.label.examples, Each):
-            self._destinations.append(Events(declaration.example_stream, schemas, now, arrival))
-        self._owners = {to.topic: self._owner(to.topic, partitions) for to in self._destinations}
+            events = Events(declaration.example_stream, schemas, now, arrival)
+            if events.topic not in {topic.name for topic in log.topics()}:
+                log.create(Topic(events.topic, PRODUCERS, partitions))
+            self._destinations.append(events)
         self._places: dict[str, Place] = {to.topic: self._kept(to.topic) for to in self._destinations}
 
     def ship(self) -> int:
@@ -81,20 +86,6 @@ class Sender:
             self._clean()
             return max(moved)
 
-    def open(self, time: int) -> None:
-        """Under replay: ships all that waits, then marks the raw topic of events, if the server owns it.
-
-        That says that all events which arrived before `time` are in. Twice is once.
-        """
-        with self._lock:
-            self._drain()
-            kept = self._writer.kept(_OPENED)
-            raw = [topic for topic, owner in self._owners.items() if topic != self._predictions and owner == ROLE]
-            if raw and (kept is None or int(kept) < time):
-                with self._writer.transaction() as transaction:
-                    self._mark(transaction, raw[0], time)
-                    transaction.keep(_OPENED, str(time).encode())
-
     def mark(self, time: int) -> None:
         """Under replay: ships all that waits, then writes the mark to the predictions topic. Twice is once."""
         with self._lock:
@@ -102,12 +93,9 @@ class Sender:
             passed = self._log.committed(ROLE).mark
             if passed is None or passed < time:
                 with self._writer.transaction() as transaction:
-                    self._mark(transaction, self._predictions, time)
+                    for partition in range(self._log.topic(self._predictions).partitions):
+                        transaction.append(self._predictions, partition, Mark(time))
                     transaction.commit({}, time)
-
-    def _mark(self, transaction: Transaction, topic: str, time: int) -> None:
-        for partition in range(self._log.topic(topic).partitions):
-            transaction.append(topic, partition, Mark(time))
 
     def _drain(self) -> None:
         for destination in self._destinations:
@@ -163,17 +151,12 @@ class Sender:
                 transaction.append(topic, partition, content)
             transaction.keep(_name(topic), json.dumps(place).encode())
 
-        owner = self._owners[topic]
-        if owner == ROLE:
+        if topic == self._predictions:
             with self._writer.transaction() as transaction:
                 fill(transaction)
-            return
-        writer = self._log.writer(owner)  # a moment's right to write, shared with the stream's other producers
-        try:
-            with writer.transaction() as transaction:
+        else:
+            with transaction_in_turn(self._log, PRODUCERS, _PATIENCE) as transaction:
                 fill(transaction)
-        finally:
-            writer.close()
 
     def _next(self, place: Place) -> tuple[Place, Frames]:
         """The next frames behind a place, from the first segment that has some, and the place after them."""
@@ -201,20 +184,12 @@ class Sender:
             else:
                 path.unlink()
 
-    def _owner(self, topic: str, partitions: int) -> str:
-        known = {found.name: found.owner for found in self._log.topics()}
-        if topic not in known:
-            self._log.create(Topic(topic, ROLE, partitions))
-        return known.get(topic, ROLE)
-
     def _kept(self, topic: str) -> Place:
-        owner = self._owners[topic]
-        writer: Writer = self._writer if owner == ROLE else self._log.writer(owner)
-        try:
-            kept = writer.kept(_name(topic))
-        finally:
-            if writer is not self._writer:
-                writer.close()
+        if topic == self._predictions:
+            kept = self._writer.kept(_name(topic))
+        else:
+            with turn(self._log, PRODUCERS) as writer:
+                kept = writer.kept(_name(topic))
         number, begin = (0, 0) if kept is None else json.loads(kept)
         return int(number), int(begin)
 

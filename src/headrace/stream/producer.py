@@ -13,8 +13,9 @@ import pyarrow as pa
 from headrace.declare.declaration import StreamDef
 from headrace.errors import HeadraceError, SourceError
 from headrace.log.batches import FRAMES, Framed, Mark
-from headrace.log.contract import Log, Topic, Transaction, Writer
+from headrace.log.contract import Log, Topic, Transaction
 from headrace.log.murmur2 import partitions_for
+from headrace.log.turns import transaction_in_turn
 from headrace.schema.avro import encode_framed
 from headrace.schema.contract import AvroSchema, Schemas
 from headrace.stream.columns import Misfit, column_from, column_of, keys_of
@@ -36,8 +37,8 @@ def raw_schema(stream: StreamDef) -> AvroSchema:
 class Producer:
     """Sends to a stream's raw topic, which it creates with the schema of its records.
 
-    writer: of the role "producers", to be shared by the producers of one process; by default the producer takes
-    the right to write for itself. clock: ms, the arrival of what is sent without one.
+    The right to write is taken for each sending, so that many producers share a topic. clock: ms; what is sent
+    without an arrival arrives then.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -56,7 +57,7 @@ class Producer:
     Traceback (most recent call last):
     headrace.errors.SourceError: stream sale, column sku, row 1: it is 7, and the column is Str. To mend it: \
 correct the row, or declare the column otherwise
-    >>> producer.close(); log.close()
+    >>> log.close()
     """
 
     def __init__(
@@ -66,7 +67,6 @@ correct the row, or declare the column otherwise
         stream: StreamDef,
         *,
         partitions: int = 4,
-        writer: Writer | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._stream = stream
@@ -76,8 +76,6 @@ correct the row, or declare the column otherwise
         self._schema, self._schema_id = registered.schema, registered.id
         log.create(Topic(stream.topic, ROLE, partitions))
         self._log = log
-        self._given = writer
-        self._taken: Writer | None = None
 
     def send_rows(
         self,
@@ -123,7 +121,7 @@ correct the row, or declare the column otherwise
 
     def mark(self, time: int) -> None:
         """Writes the mark of a replay (ms) to every partition."""
-        with self._writer.transaction() as transaction:
+        with transaction_in_turn(self._log, ROLE) as transaction:
             self.put_mark(transaction, time)
 
     def put_table(
@@ -137,23 +135,8 @@ correct the row, or declare the column otherwise
         for partition in range(self._partitions):
             transaction.append(self._stream.topic, partition, Mark(time))
 
-    def close(self) -> None:
-        """Gives back the right to write, if it is the producer's own."""
-        if self._taken is not None:
-            self._taken.close()
-            self._taken = None
-
-    @property
-    def _writer(self) -> Writer:
-        """The right to write, taken at the first need."""
-        if self._given is not None:
-            return self._given
-        if self._taken is None:
-            self._taken = self._log.writer(ROLE)
-        return self._taken
-
     def _send(self, table: pa.Table, arrivals: npt.NDArray[np.int64] | None, headers: pa.Array | None) -> None:
-        with self._writer.transaction() as transaction:
+        with transaction_in_turn(self._log, ROLE) as transaction:
             self._put(transaction, table, arrivals, headers)
 
     def _put(
