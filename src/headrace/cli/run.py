@@ -13,6 +13,7 @@ import typer
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 from headrace.errors import RoleError
 from headrace.roles.context import Context
+from headrace.roles.signals import set_on_signals
 from headrace.roles.supervisor import ROLES
 
 
@@ -31,5 +32,5 @@ def run(
     if marks:
         chosen = replace(chosen, clock="marks")
     context = Context.of(role, declaration, chosen)
-    context.stop_on_signals()
+    set_on_signals(context.stop)  # the role ends its step, and leaves
     importlib.import_module(f"headrace.roles.{role}").run(context)

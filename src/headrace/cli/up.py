@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
+from headrace.roles.signals import set_on_signals
 from headrace.roles.supervisor import ROLES, Supervisor
 
 _COLOURS = dict(
@@ -34,8 +34,7 @@ def up(
 
     options = ["--profile", profile, "--home", str(chosen.home), *(["--marks"] if marks else [])]
     supervisor = Supervisor(project, options, say)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: supervisor.stop())
+    set_on_signals(supervisor.stop)
     say("headrace", f"{declaration.name} comes up; it will answer at {chosen.server}; Ctrl-C stops it")
     supervisor.run()
     say("headrace", "stopped")

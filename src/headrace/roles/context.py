@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,11 +44,6 @@ class Context:
             threading.Event(),
             logging.getLogger(f"headrace.{role}"),
         )
-
-    def stop_on_signals(self) -> None:
-        """Ctrl-C and a supervisor's TERM let the role end its step and leave."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.stop.set())
 
     def loop(self, step: Callable[[], int]) -> None:
         """Steps until told to stop, resting when a step did nothing."""

@@ -100,18 +100,15 @@ class Supervisor:
     ) -> None:
         base = [sys.executable, "-m", "headrace", "run"]
         self.roles = [Supervised(role, [*base, role, str(project), *options], say) for role in roles]
-        self._stop = threading.Event()
-
-    def stop(self) -> None:
-        self._stop.set()
+        self.stop = threading.Event()
 
     def run(self, idle: float = 0.1) -> None:
-        """Tends the roles until `stop`, then stops them cleanly."""
+        """Tends the roles until `stop` is set, then stops them cleanly."""
         try:
-            while not self._stop.is_set():
+            while not self.stop.is_set():
                 for role in self.roles:
                     role.tend()
-                self._stop.wait(idle)
+                self.stop.wait(idle)
         finally:
             for role in self.roles:
                 role.terminate()
