@@ -19,7 +19,7 @@ while not stop.is_set():
 
 
 def test_a_signal_never_waits_for_the_loop_that_it_ends() -> None:
-    for _ in range(5):
+    for _ in range(2):
         processes = [
             subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) for _ in range(4)
         ]
