@@ -98,7 +98,11 @@ def test_a_replay_gives_the_same_however_slow_a_role_is(project: Path, tmp_path:
     assert {entry["kind"] for entry in first["ledger"]} >= {"alert", "train"}
     assert first["ledger"] == second["ledger"]
     assert first["records"] == second["records"]
-    assert first["predictions"] == second["predictions"]
+    assert len(first["predictions"]) == len(second["predictions"])
+    for one, other in zip(first["predictions"], second["predictions"], strict=True):
+        # Sums of floats are the same to 1e-9 and no further: their order is that of micro-batches.
+        assert one == {name: pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
+                       for name, value in other.items()}  # fmt: skip
     assert first["made"] < len(
         first["predictions"]
     )  # a payment that fails its check is scored, and counts in no window

@@ -64,7 +64,9 @@ def _sources(declaration: Declaration, topics: Topics) -> dict[str, list[str]]:
     return {
         "tables": [],
         "enrich": raw,
-        "tile": enriched,
+        "tile": [
+            topics.enriched(title) for title in dict.fromkeys(view.stream for view in declaration.views.values())
+        ],
         "archive": [*enriched, *changes, topics.predictions],
         "online": [topics.tiles, topics.history, *changes],
         "serve": [],

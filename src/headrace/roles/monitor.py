@@ -103,9 +103,11 @@ class Watch:
         return self._registry.version(result.version), result.held_out()
 
     def _intake(self) -> Intake:
-        declaration, log = self._context.declaration, self._context.log
-        counts = {topic.name: sum(last for _, last in log.bounds(topic.name)) for topic in log.topics()}
-        return Intake(
-            sum(counts.get(self._topics.enriched(title), 0) for title in declaration.streams),
-            sum(counts.get(self._topics.dead(title), 0) for title in declaration.streams),
-        )
+        log = self._context.log
+        ends = {topic.name: sum(last for _, last in log.bounds(topic.name)) for topic in log.topics()}
+        enriched = dead = 0
+        for title, stream in self._context.declaration.streams.items():
+            good, bad = ends.get(self._topics.enriched(title), 0), ends.get(self._topics.dead(title), 0)
+            marks = max(0, good + bad - ends.get(stream.topic, 0))  # a mark stands in all three topics
+            enriched, dead = enriched + good - marks, dead + bad - marks
+        return Intake(enriched, dead)
