@@ -30,7 +30,7 @@ demo: install
 	$(BIN)/python examples/inventory/demo.py
 
 lock: install
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
 	grep -A60 '^uv==' requirements.lock | awk '/^[a-z]/ && !/^uv==/ {exit} {print}' > requirements.uv.lock
 

@@ -89,6 +89,20 @@ def test_an_empty_project_has_a_status_and_a_ledger(tmp_path: Path) -> None:
     )
 
 
+def test_the_core_needs_no_extra() -> None:
+    """Without the packages of the extras, a project is checked; what needs one says how to install it."""
+    extras = ("httpx", "fastapi", "uvicorn", "kfp", "mlflow", "xgboost")
+    hidden = f"import sys; sys.modules.update(dict.fromkeys({extras}));"
+    program = f"{hidden} from headrace.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "check", str(INVENTORY)], capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    asked = f"{hidden} from headrace.replay.askers import Asking; Asking('http://127.0.0.1:1', [], lambda: None)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=False, text=True)
+    assert "pip install 'headrace[serve]'" in done.stderr
+
+
 def test_wrong_usage_is_exit_code_2() -> None:
     done = subprocess.run([sys.executable, "-m", "headrace", "check"], capture_output=True, check=False, text=True)
     assert done.returncode == 2

@@ -104,7 +104,7 @@ class ArchiveSink:
             if passed or sum(len(table) for tables in self._gathered.values() for table in tables) >= self._rows:
                 self.flush()
         except BaseException:
-            self._begin()
+            self._begin()  # what is in the archive counts, whatever went wrong
             raise
 
     def flush(self) -> None:

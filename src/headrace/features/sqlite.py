@@ -131,7 +131,7 @@ class SqliteStore:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                connection.execute("ROLLBACK")  # whatever went wrong: all or nothing
                 raise
 
     @contextmanager

@@ -389,7 +389,7 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 1000")
         except BaseException:
-            connection.close()
+            connection.close()  # whatever went wrong, nobody else could close it
             raise
     return connection
 

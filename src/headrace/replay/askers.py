@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import httpx
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,7 +14,7 @@ from headrace.archive.delta import Archive
 from headrace.declare.declaration import Declaration
 from headrace.declare.label import Each, Grid
 from headrace.declare.topics import Topics
-from headrace.errors import RoleError
+from headrace.errors import MissingExtra, RoleError
 from headrace.features.examples import active_entities
 from headrace.log.contract import Log
 from headrace.replay.feed import Feed
@@ -34,6 +33,11 @@ class Asking:
     def __init__(
         self, server: str, columns: Sequence[str], champion: Callable[[], str | None], patience: float = 120.0
     ) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise MissingExtra("replay", "httpx", "serve") from error
+        self._unreachable: type[Exception] = httpx.TransportError
         self._champion = champion
         self._client = httpx.Client(base_url=server, timeout=patience)
         self._columns = list(columns)
@@ -63,7 +67,7 @@ class Asking:
                 if answer.status_code == 200 and str(answer.json()["version"]) == champion:
                     return
                 reason = answer.text[:300]
-            except httpx.TransportError as error:
+            except self._unreachable as error:
                 reason = str(error)
             time.sleep(0.02)
         raise RoleError("server", f"it does not answer with version {champion}: {reason}", "see the log of serve")
