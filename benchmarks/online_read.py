@@ -120,7 +120,7 @@ def main(argv: list[str]) -> None:
             for entity in random.integers(0, options.entities, options.reads):
                 ranges = [TileRange(part.view, f"sku-{entity}", NOW - part.size) for part in features]
                 begun = time.perf_counter()
-                reading = store.read(ranges, [])
+                reading = store.read(ranges, [], NOW)
                 values = [value(part, partial) for part, partial in zip(features, reading.partials, strict=True)]
                 spent.append((time.perf_counter() - begun) * 1e6)
             assert len(values) == len(features)

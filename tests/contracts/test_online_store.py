@@ -26,6 +26,7 @@ from headrace.features.sqlite import SqliteStore
 TILES = pa.schema([("view", pa.string()), ("epoch", pa.string()), *TILE])
 PLACE = ("p.tiles", 0)
 HOP = 60_000
+NOW = 10**9
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,14 @@ def put(store: OnlineStore, *rows: dict[str, Any], offset: int = 1, mark: int | 
 
 
 def got(store: OnlineStore, of: View, key: str = "a", since: int = 0) -> Partial | None:
-    return store.read([TileRange(of, key, since)], []).partials[0]
+    return store.read([TileRange(of, key, since)], [], NOW).partials[0]
 
 
 def test_a_new_store_knows_nothing(store: OnlineStore) -> None:
     assert (store.position(), store.mark()) == ({}, None)
-    reading = store.read([TileRange(view(), "a", 0)], [("supplier", "a")])
+    reading = store.read([TileRange(view(), "a", 0)], [("supplier", "a")], NOW)
     assert (reading.partials, reading.rows, reading.newest, reading.mark) == ([None], [None], None, None)
+    assert reading.until is None
 
 
 def test_a_range_begins_at_a_hop_and_is_of_one_key_and_view(store: OnlineStore) -> None:
@@ -103,7 +105,7 @@ def test_a_range_begins_at_a_hop_and_is_of_one_key_and_view(store: OnlineStore) 
         row(one, "b", HOP, Partial(1, 7)),
         row(other, "a", HOP, Partial(1, 9)),
     )
-    reading = store.read([TileRange(one, "a", 2 * HOP), TileRange(one, "b", 0), TileRange(one, "c", 0)], [])
+    reading = store.read([TileRange(one, "a", 2 * HOP), TileRange(one, "b", 0), TileRange(one, "c", 0)], [], NOW)
     assert reading.partials == [Partial(2, 1100), Partial(1, 7), EMPTY]
     assert reading.newest == 3 * HOP + 1
 
@@ -157,7 +159,7 @@ def test_position_and_mark_stay_with_the_tiles(adapter: Adapter) -> None:
     store.close()
     again = adapter.open()
     assert again.position() == {PLACE: 7, ("p.table.supplier", 2): 3}
-    assert (again.mark(), again.read([], []).mark, got(again, one)) == (2_000, 2_000, Partial(1, 5))
+    assert (again.mark(), again.read([], [], NOW).mark, got(again, one)) == (2_000, 2_000, Partial(1, 5))
     again.close()
 
 
@@ -189,10 +191,10 @@ def test_an_attribute_is_the_row_with_the_newest_validity(store: OnlineStore) ->
     store.apply(None, {"supplier": changes(full, {"_key": "pear", "days": 1})}, {}, None)
     wanted = {"days": 2**60, "name": "Äpfel | \U0001f34e", "since": 1_500, "ok": True, "_valid": 10}
     places = [("supplier", "apple"), ("supplier", "fig"), ("store", "apple")]
-    assert store.read([], places).rows == [wanted, None, None]
+    assert store.read([], places, NOW).rows == [wanted, None, None]
     older, same = {"_key": "apple", "days": 3, "_valid": 9}, {"_key": "pear", "days": 4}
     store.apply(None, {"supplier": changes(older, same)}, {}, None)
-    rows = store.read([], [("supplier", "apple"), ("supplier", "pear")]).rows
+    rows = store.read([], [("supplier", "apple"), ("supplier", "pear")], NOW).rows
     assert [row and row["days"] for row in rows] == [2**60, 4]
 
 
@@ -200,18 +202,71 @@ def test_a_deleted_row_is_gone_and_no_older_version_comes_back(store: OnlineStor
     place = [("supplier", "apple")]
     store.apply(None, {"supplier": changes({"_key": "apple", "days": 1})}, {}, None)
     store.apply(None, {"supplier": changes({"_key": "apple", "_deleted": True, "_valid": 8})}, {}, None)
-    assert store.read([], place).rows == [None]
+    assert store.read([], place, NOW).rows == [None]
     store.apply(None, {"supplier": changes({"_key": "apple", "days": 2, "_valid": 7})}, {}, None)
-    assert store.read([], place).rows == [None]
+    assert store.read([], place, NOW).rows == [None]
     store.apply(None, {"supplier": changes({"_key": "apple", "days": 3, "_valid": 9})}, {}, None)
-    assert store.read([], place).rows[0] is not None
+    assert store.read([], place, NOW).rows[0] is not None
+
+
+APPLE = [("supplier", "apple")]
+
+
+def days(store: OnlineStore, *times: int) -> list[int | None]:
+    """The attribute of one key as it is in force at some times."""
+    rows = [store.read([], APPLE, t).rows[0] for t in times]
+    return [None if row is None else row["days"] for row in rows]
+
+
+def change(days: int | None, valid: int, arrival: int) -> dict[str, Any]:
+    return {"_key": "apple", "days": days, "_deleted": days is None, "_valid": valid, "_arrival": arrival}
+
+
+def test_a_version_is_in_force_after_its_validity_and_not_before(store: OnlineStore) -> None:
+    ahead = [change(1, 10, 10), change(3, 90, 11), change(2, 50, 12), change(None, 70, 13)]
+    store.apply(None, {"supplier": changes(*ahead)}, {}, None)
+    assert days(store, 14, 50, 51, 70, 71, 90, 91, 10**6) == [1, 1, 2, 2, None, None, 3, 3]
+    store.apply(None, {"supplier": changes(change(4, 50, 60))}, {}, None)
+    assert days(store, 61, 71, 91) == [4, None, 3]
+
+
+def test_the_first_version_stands_in_until_it_is_valid(store: OnlineStore) -> None:
+    store.apply(None, {"supplier": changes(change(1, 90, 10))}, {}, None)
+    assert days(store, 11, 91) == [1, 1]
+    store.apply(None, {"supplier": changes(change(2, 70, 20))}, {}, None)
+    assert days(store, 21, 90, 91) == [2, 2, 1]
+
+
+def test_a_reading_tells_what_it_saw_and_until_when_it_holds(store: OnlineStore) -> None:
+    pear = {"_key": "pear", "days": 9, "_valid": 10, "_arrival": 15}
+    store.apply(None, {"supplier": changes(change(1, 10, 10), change(2, 50, 12), pear)}, {}, None)
+    both = [*APPLE, ("supplier", "pear")]
+    assert [(r.newest, r.until) for r in (store.read([], both, t) for t in (20, 50, 51))] == [
+        (15, 50),
+        (15, 50),
+        (15, None),
+    ]
+    assert store.read([], APPLE, 20).newest == 12
+    one = view()
+    put(store, listing(one), row(one, "a", 0, Partial(1, 5), newest=40))
+    assert store.read([TileRange(one, "a", 0)], both, 60).newest == 40
+
+
+def test_versions_applied_twice_are_applied_once_and_survive_a_restart(adapter: Adapter) -> None:
+    store = adapter.open()
+    for _ in range(2):
+        store.apply(None, {"supplier": changes(change(1, 10, 10), change(2, 50, 12))}, {}, None)
+    store.close()
+    again = adapter.open()
+    assert days(again, 13, 51) == [1, 2]
+    again.close()
 
 
 def test_one_read_takes_many_ranges(store: OnlineStore) -> None:
     one, unknown = view(), view(name="w")
     put(store, listing(one), *(row(one, str(n), 0, Partial(1, n)) for n in range(1_500)))
     ranges = [TileRange(unknown if n % 5 == 0 else one, str(n), 0) for n in range(1_500)]
-    found = store.read(ranges, []).partials
+    found = store.read(ranges, [], NOW).partials
     assert found == [None if n % 5 == 0 else Partial(1, n) for n in range(1_500)]
 
 
@@ -232,12 +287,12 @@ def test_a_read_sees_one_instant_while_another_thread_writes(store: OnlineStore)
     writer.start()
     marks = []
     while not done.is_set():
-        reading = store.read([TileRange(one, "a", 0), TileRange(other, "a", 0)], [])
+        reading = store.read([TileRange(one, "a", 0), TileRange(other, "a", 0)], [], NOW)
         assert reading.partials[0] == reading.partials[1]
         marks.append(reading.mark or 0)
     writer.join()
     assert marks == sorted(marks)
-    assert store.read([], []).mark == 149
+    assert store.read([], [], NOW).mark == 149
 
 
 def test_another_process_sees_what_is_applied(adapter: Adapter, store: OnlineStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from headrace.declare.declaration import Declaration
 from headrace.declare.duration import DAY, HOUR, MINUTE
 from headrace.declare.resolve import resolve
 from headrace.declare.topics import Topics
-from headrace.errors import LogError
+from headrace.errors import FeatureError, LogError
 from headrace.features.contract import TileRange
 from headrace.features.online import OnlineSink
 from headrace.features.partials import Partial, value
@@ -97,7 +98,7 @@ class Place:
     def values(self, sku: str, t: int) -> dict[str, Any]:
         windows = list(SHOP.windows.values())
         ranges = [TileRange(w.view, sku, (t - w.size) // w.view.hop * w.view.hop) for w in windows]
-        reading = self.store.read(ranges, [])
+        reading = self.store.read(ranges, [], t)
         return {w.name: value(w, partial) for w, partial in zip(windows, reading.partials, strict=True)}
 
     def batch(self, topic: str, columns: Any, table: pa.Table, offset: int = 0) -> Batch:
@@ -193,7 +194,7 @@ def tile(hop: int, n: int, key: str = "a", view: str = "units_1h") -> tuple[Any,
 
 def units(place: Place) -> Partial | None:
     view = SHOP.windows["recent__units_1h"].view
-    return place.store.read([TileRange(view, "a", 0)], []).partials[0]
+    return place.store.read([TileRange(view, "a", 0)], [], START).partials[0]
 
 
 def test_history_appears_when_it_is_listed(place: Place) -> None:
@@ -223,7 +224,7 @@ def test_changes_of_a_table_are_attributes_and_a_mark_is_kept(place: Place) -> N
     sink = OnlineSink(SHOP, place.schemas, place.store)
     batch = place.batch(topic, columns, pa.Table.from_pylist(rows, schema))
     sink.apply([batch, Batch(topic, 0, 3, Mark(10))], {(topic, 0): 4}, 10)
-    reading = place.store.read([], [("supplier", "a"), ("supplier", "b")])
+    reading = place.store.read([], [("supplier", "a"), ("supplier", "b")], 10)
     assert reading.rows == [None, {"sku": "b", "days": None, "_valid": 5}]
     assert (reading.mark, sink.mark()) == (10, 10)
 
@@ -239,11 +240,21 @@ def test_what_no_window_reaches_is_dropped_by_the_clock_of_the_data(place: Place
         seen.append(units(place) or Partial(0))
     window_ = SHOP.windows["recent__units_1h"]
     reached = [hop for hop in hops if hop >= hops[-1] - window_.size]
-    assert place.store.read([TileRange(view, "a", reached[0])], []).partials == [
+    assert place.store.read([TileRange(view, "a", reached[0])], [], START).partials == [
         Partial(len(reached), len(reached))
     ]
     assert max(one.n for one in seen) < 12
     assert seen[-1].n < 12
+
+
+def test_a_store_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "online.sqlite"
+    SqliteStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(FeatureError, match=r"online\.sqlite: another Headrace made it \(format 99"):
+        SqliteStore(path)
 
 
 def contents() -> Sequence[Content]:

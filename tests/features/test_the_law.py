@@ -30,6 +30,7 @@ from headrace.features.contract import TileRange
 from headrace.features.partials import EMPTY, Partial, merge, value
 from headrace.features.point_in_time import as_if_on_time, window_values
 from headrace.features.sqlite import SqliteStore
+from headrace.features.vector import Vectors, vectors
 
 LAW = read_project(Path(__file__).parent.parent / "projects" / "law.py")
 WINDOWS = list(LAW.windows.values())
@@ -132,7 +133,7 @@ class Served:
 
     def values(self, t: int, key: dict[str, Any]) -> dict[str, Any]:
         ranges = [TileRange(w.view, text_of(w, key), (t - w.size) // w.view.hop * w.view.hop) for w in WINDOWS]
-        reading = self.store.read(ranges, [])
+        reading = self.store.read(ranges, [], t)
         assert reading.newest is None or reading.newest < t
         return {w.name: value(w, partial) for w, partial in zip(WINDOWS, reading.partials, strict=True)}
 
@@ -319,6 +320,83 @@ def test_served_is_trained_is_counted(data: st.DataObject, tmp_path_factory: pyt
             where = f"{window.name} of {key} at {t - CUT}"
             agree(one[window.name], wanted, tolerance, f"served {where}")
             agree(other[window.name], wanted, tolerance, f"trained {where}")
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A version of the table's row of a key, dated ahead of its arrival or not. cents: None where deleted."""
+
+    k: str
+    cents: int | None
+    arrival: int
+    ahead: int
+
+    @property
+    def valid(self) -> int:
+        return self.arrival + self.ahead
+
+
+PRICES = pa.schema(
+    [
+        *((name, kind.arrow) for name, kind in LAW.tables["price"].columns.items()),
+        *(("_key", pa.string()), ("_deleted", pa.bool_()), ("_arrival", pa.int64()), ("_valid", pa.int64())),
+    ]
+)
+
+
+def changed(prices: Sequence[Priced]) -> pa.Table:
+    rows = []
+    for one in prices:
+        gone = one.cents is None
+        row = {"k": one.k, "cents": one.cents, "since": None if gone else one.valid}
+        rows.append(
+            {**row, "_key": key_text([one.k]), "_deleted": gone, "_arrival": one.arrival, "_valid": one.valid}
+        )
+    return pa.Table.from_pylist(rows, PRICES)
+
+
+def in_force(prices: Sequence[Priced], k: str, t: int) -> int | None:
+    """What plain Python says: by validity, of one validity the later one; before the first one the first."""
+    versions = sorted((one for one in prices if one.k == k), key=lambda one: one.valid)
+    known = [one for one in versions if one.valid < t]
+    if known:
+        return known[-1].cents
+    first = [one for one in versions if one.valid == versions[0].valid]
+    return first[-1].cents if first else None
+
+
+@BOUNDED
+@given(data=st.data())
+def test_a_table_that_is_dated_ahead_is_served_and_trained_on_by_its_validity(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    later = st.sampled_from([0, 0, 1, 5_000, 60_000, 10**9])
+    version = st.builds(
+        Priced, st.sampled_from(["a", "b|"]), st.none() | st.integers(0, 3), offsets().map(lambda o: CUT + o), later
+    )
+    first = [Priced(k, 9, BASE, data.draw(st.sampled_from([0, 5_000, 60_000]), "first")) for k in ("a", "b|")]
+    prices = [*first, *sorted(data.draw(st.lists(version, max_size=10), "prices"), key=lambda one: one.arrival)]
+    edges = [edge for one in prices for edge in (one.arrival, one.valid)]
+    near = st.builds(int.__add__, st.sampled_from(edges), st.sampled_from([0, 1, 2]))
+    times = sorted(data.draw(st.lists(near.filter(lambda t: t > BASE), min_size=1, max_size=8, unique=True), "t"))
+    store = SqliteStore(tmp_path_factory.mktemp("law") / "online.sqlite")
+    asked: list[tuple[int, str]] = []
+    served = []
+    for since, t in pairwise([0, *times]):
+        arrived = [one for one in prices if since <= one.arrival < t]
+        size = data.draw(st.integers(1, 4), "batch")
+        for n in range(0, len(arrived), size):
+            store.apply(None, {"price": changed(arrived[n : n + size])}, {}, None)
+        for k in ("a", "b|", "nobody"):
+            [found] = Vectors(LAW, store, lambda t=t: t).serve([{"k": k, "g": 0}])
+            assert found.t == t
+            asked.append((t, k))
+            served.append(found.values["cents"])
+    store.close()
+    examples = pa.table({"t": [t for t, _ in asked], "k": [k for _, k in asked], "g": [0] * len(asked)})
+    learnt = vectors(LAW, examples, {"event": enriched([])}, {"price": changed(prices)}).table["cents"].to_pylist()
+    wanted = [in_force(prices, k, t) for t, k in asked]
+    assert served == learnt == wanted
 
 
 @settings(BOUNDED, max_examples=10)

@@ -124,10 +124,13 @@ START = 1_499_150_400_000 - 200
 
 @dataclass(frozen=True)
 class Past:
-    """A drawn history. orders: sku, region, units, time, how late. versions: of products and suppliers."""
+    """A drawn history. orders: sku, region, units, time, how late. versions: of products and suppliers.
+
+    A product's version has its arrival, and how far its validity lies ahead of it where the table has that.
+    """
 
     orders: list[tuple[str | None, int | None, int | None, int, int]]
-    products: list[tuple[str, str | None, float | None, int, bool]]
+    products: list[tuple[str, str | None, float | None, int, bool, int]]
     suppliers: list[tuple[str, int, int | None, int, bool]]
     first: int
 
@@ -157,18 +160,17 @@ class Past:
 
     def changes(self, declaration: Declaration) -> dict[str, pa.Table]:
         """Every product is known from the start; where validity is declared its first version may lie ahead."""
-        ahead = self.first if declaration.tables["product"].valid_from else 0
-        products = [(sku, "x", 0.5, START + ahead, 0, False) for sku in ("a", "b")]
+        dated = declaration.tables["product"].valid_from is not None
+        ahead = self.first if dated else 0
+        products = [(sku, "x", 0.5, START + ahead, START, False) for sku in ("a", "b")]
         products += [
-            (sku, category, weight, START + ahead + 1 + at, START + ahead + 1 + at, deleted)
-            for sku, category, weight, at, deleted in sorted(self.products, key=lambda version: version[3])
+            (sku, category, weight, START + 1 + at + (later if dated else 0), START + 1 + at, deleted)
+            for sku, category, weight, at, deleted, later in sorted(self.products, key=lambda version: version[3])
         ]
         rows: dict[str, list[dict[str, Any]]] = {"product": [], "supplier": []}
         for sku, category, weight, valid, arrival, deleted in products:
             row = {"sku": sku, "category": category, "weight": weight, "since": valid}
-            if not declaration.tables["product"].valid_from:
-                valid = max(valid, arrival)
-            rows["product"].append(change(row, ("sku",), valid, arrival or valid, deleted))
+            rows["product"].append(change(row, ("sku",), valid, arrival, deleted))
         for place in (("x", 0), ("OTHER", 1)):
             row = {"category": place[0], "region": place[1], "lead": 9}
             rows["supplier"].append(change(row, ("category", "region"), START, START, False))
@@ -219,6 +221,7 @@ pasts = st.builds(
             st.sampled_from([None, 0.25, float("nan")]),
             moments,
             st.booleans(),
+            st.sampled_from([0, 0, 1, 40, 200]),
         ),
         max_size=5,
     ),
@@ -276,7 +279,7 @@ def test_what_is_served_is_what_is_trained_on(kind: str, past: Past, asked: list
     assert [each.values for each in served] == trained_at(declaration, past, asked, t)
 
 
-@pytest.mark.parametrize("kind", ["plain", "ttl"])
+@pytest.mark.parametrize("kind", PROJECTS)
 @settings(max_examples=15, deadline=None)
 @given(past=pasts, asked=requests, at=st.integers(151, 320), behind=st.integers(1, 150))
 def test_a_clock_that_is_behind_gives_way_to_what_was_read(
@@ -285,7 +288,7 @@ def test_a_clock_that_is_behind_gives_way_to_what_was_read(
     """Events and changes lie ahead of the clock. (Not deletions, nor a view's first event, which have no date.)"""
     declaration, now = PROJECTS[kind], START + at
     orders = [("z", 1, 1, START, 0), *((*order[:4], 0) for order in past.orders if order[3] < now)]
-    products = [(*version[:4], False) for version in past.products if version[3] + 1 < at]
+    products = [(*version[:4], False, version[5]) for version in past.products if version[3] + 1 < at]
     suppliers = [(*version[:4], False) for version in past.suppliers if version[3] < at]
     past = Past(orders, products, suppliers, past.first)
     served = serve_at(declaration, past, now, now - behind, asked)
@@ -302,14 +305,14 @@ class Watched:
         self._reading = reading
         self.reads: list[tuple[list[TileRange], list[tuple[str, str]]]] = []
 
-    def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]]) -> Reading:
+    def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]], t: int) -> Reading:
         self.reads.append((list(ranges), list(attributes)))
         found = self._reading(ranges)
-        return Reading(found.partials, [None] * len(attributes), found.newest, None)
+        return Reading(found.partials, [None] * len(attributes), found.newest, None, None)
 
 
 def empty(newest: int | None) -> Callable[[Sequence[TileRange]], Reading]:
-    return lambda ranges: Reading([None] * len(ranges), [], newest if ranges else None, None)
+    return lambda ranges: Reading([None] * len(ranges), [], newest if ranges else None, None, None)
 
 
 ASKED = [{"sku": "a", "region": 0, "units": 2, "at": START}, {"sku": "a", "region": None, "units": 3, "at": START}]
@@ -385,7 +388,7 @@ def test_the_first_known_version_stands_in_for_what_came_before_it_and_is_counte
 
 def test_an_attribute_is_null_once_it_is_older_than_its_life() -> None:
     declaration = PROJECTS["ttl"]
-    past = Past([], [("a", "x", 2.0, 9, False)], [], 0)
+    past = Past([], [("a", "x", 2.0, 9, False, 0)], [], 0)
     weights = [
         served.values["weight"]
         for t in (50, 51)

@@ -1,7 +1,9 @@
-"""Every aggregate over every type, by one key and by two, at three hops: for the law of training and serving."""
+"""Every aggregate over every type, by one key and by two, at three hops, and a table that is dated ahead.
+
+For the law of training and serving."""
 
 import headrace as hr
-from headrace import Bool, Float, Int, Null, Str, Stream, Time, future, window
+from headrace import Bool, Float, Int, Null, Str, Stream, Table, Time, future, window
 
 
 class Event(Stream, topic="law.events", key="k", time="at", lateness="10m"):
@@ -12,6 +14,12 @@ class Event(Stream, topic="law.events", key="k", time="at", lateness="10m"):
     s: Null[Str]
     b: Null[Bool]
     at: Time
+
+
+class Price(Table, source="prices.csv", key="k", valid_from="since"):
+    k: Str
+    cents: Null[Int]
+    since: Time
 
 
 law = hr.Project("law", entity=("k", "g"))
@@ -62,8 +70,8 @@ def wide(event):
 
 
 @law.features
-def now(slow):
-    return {"count": slow.count}
+def now(slow, price):
+    return {"count": slow.count, "cents": price.cents}
 
 
 @law.label(Event, examples=hr.grid("1h", active="1h"))

@@ -8,7 +8,6 @@ back to it.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.errors import FeatureError
-from headrace.features.contract import Reading, TileRange
+from headrace.features.contract import Reading, TileRange, reading
 from headrace.features.sqlite_ranges import merged, select
+from headrace.features.versions import Versions, changes_of
 from headrace.log.batches import Positions
 
 _TABLES: Final = """
@@ -31,16 +31,17 @@ CREATE TABLE IF NOT EXISTS epochs (number INTEGER PRIMARY KEY, view INTEGER NOT 
     listed INTEGER NOT NULL DEFAULT 0, filled INTEGER NOT NULL DEFAULT 0, UNIQUE (view, epoch));
 CREATE TABLE IF NOT EXISTS tiles (view INTEGER, key TEXT, hop INTEGER, epoch INTEGER, newest INTEGER, n INTEGER,
     a, b, a_at, b_at, a_id, b_id, PRIMARY KEY (view, key, hop, epoch)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS attributes (title TEXT, key TEXT, valid INTEGER NOT NULL, row TEXT,
+CREATE TABLE IF NOT EXISTS attributes (title TEXT, key TEXT, versions TEXT NOT NULL,
     PRIMARY KEY (title, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, offset INTEGER NOT NULL,
     PRIMARY KEY (topic, partition)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), mark INTEGER, epochs INTEGER NOT NULL);
 INSERT OR IGNORE INTO state VALUES (1, NULL, 0);
+PRAGMA user_version = 1;
 """
 _TILE: Final = "INSERT OR REPLACE INTO tiles VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-_ATTRIBUTE: Final = """INSERT INTO attributes VALUES (?,?,?,?) ON CONFLICT (title, key)
-    DO UPDATE SET valid = excluded.valid, row = excluded.row WHERE excluded.valid >= valid"""
+_VERSIONS: Final = "SELECT versions FROM attributes WHERE title = ? AND key = ?"
+_FORMAT: Final = 1
 _TOGETHER: Final = 100
 """Ranges that are read by one statement (SQLite allows 500)."""
 _SHAPES: Final = 100
@@ -53,13 +54,12 @@ _EPOCHS: Final = """SELECT views.id, views.number, epochs.number, listed FROM ep
 class SqliteStore:
     """An online store in a file, made where there is none. Threads share it: each has a connection of its own.
 
-    Of a table's row the version with the newest `_valid` is kept, and of two with the same the later one.
-
     >>> import tempfile
     >>> store = SqliteStore(Path(tempfile.mkdtemp()) / "online.sqlite")
-    >>> supplier = pa.table({"lead_days": [3], "_key": ["apple"], "_deleted": [False], "_valid": [1000]})
+    >>> supplier = pa.table({"lead_days": [3], "_key": ["apple"], "_deleted": [False], "_valid": [1000],
+    ...     "_arrival": [1000]})
     >>> store.apply(None, {"supplier": supplier}, {("demand.table.supplier", 0): 1}, mark=None)
-    >>> store.read([], [("supplier", "apple"), ("supplier", "pear")]).rows
+    >>> store.read([], [("supplier", "apple"), ("supplier", "pear")], t=1001).rows
     [{'lead_days': 3, '_valid': 1000}, None]
     >>> store.close()
     """
@@ -72,7 +72,16 @@ class SqliteStore:
         with self._explained():
             connection = self._reader().connection
             connection.execute("PRAGMA journal_mode = WAL")
+            self._check(connection)
             connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT")
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if tables and version != _FORMAT:
+            cause = f"another Headrace made it (format {version}, and this one reads {_FORMAT})"
+            remedy = "move the file away while no role runs: the online role fills a new one from the log"
+            raise FeatureError(f"online store {self._path}", cause, remedy)
 
     def position(self) -> Positions:
         rows = self._reader().connection.execute("SELECT topic, partition, offset FROM positions")
@@ -89,14 +98,14 @@ class SqliteStore:
             if tiles is not None and tiles.num_rows:
                 _apply_tiles(connection, tiles)
             for title, table in changes.items():
-                connection.executemany(_ATTRIBUTE, _versions(title, table))
+                _apply_changes(connection, title, table)
             places = [(topic, partition, offset) for (topic, partition), offset in positions.items()]
             connection.executemany("INSERT OR REPLACE INTO positions VALUES (?,?,?)", places)
             connection.execute("UPDATE state SET mark = ?", (mark,))
 
-    def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]]) -> Reading:
+    def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]], t: int) -> Reading:
         with self._explained():
-            return self._reader().read(ranges, attributes)
+            return self._reader().read(ranges, attributes, t)
 
     def expire(self, before: Mapping[str, int]) -> int:
         dropped = 0
@@ -152,7 +161,7 @@ class _Reader:
         self._views: dict[str, tuple[int, str]] = {}
         self._queries: dict[tuple[str, ...], str] = {}
 
-    def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]]) -> Reading:
+    def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]], t: int) -> Reading:
         execute = self.connection.execute
         execute("BEGIN")
         try:
@@ -160,17 +169,14 @@ class _Reader:
             if epochs != self._known:
                 self._learn(epochs)
             found = self._tiles(ranges)
-            rows = [
-                execute("SELECT row, valid FROM attributes WHERE title = ? AND key = ?", place).fetchone()
-                for place in attributes
-            ]
+            texts = [execute(_VERSIONS, place).fetchone() for place in attributes]
         finally:
             execute("COMMIT")
-        newest = max((row[-1] for row in found if row is not None and row[-1] is not None), default=None)
         partials = [
             None if row is None else merged(part.view, row) for part, row in zip(ranges, found, strict=True)
         ]
-        return Reading(partials, [_attribute(row) for row in rows], newest, mark)
+        times = [row[-1] for row in found if row is not None]
+        return reading(partials, times, [None if text is None else text[0] for text in texts], t, mark)
 
     def _tiles(self, ranges: Sequence[TileRange]) -> list[Any]:
         """The merged columns of each range, None where its view has not begun."""
@@ -214,6 +220,18 @@ class _Reader:
         }
         self._known = epochs
         self._queries.clear()
+
+
+def _apply_changes(connection: sqlite3.Connection, title: str, table: pa.Table) -> None:
+    """Gives the rows of a table their new versions."""
+    rows: dict[str, Versions] = {}
+    for change in changes_of(table):
+        if change.key not in rows:
+            found = connection.execute(_VERSIONS, (title, change.key)).fetchone()
+            rows[change.key] = Versions() if found is None else Versions.load(found[0])
+        rows[change.key].take(change)
+    texts = [(title, key, versions.dump()) for key, versions in rows.items()]
+    connection.executemany("INSERT OR REPLACE INTO attributes VALUES (?,?,?)", texts)
 
 
 def _apply_tiles(connection: sqlite3.Connection, tiles: pa.Table) -> None:
@@ -270,21 +288,3 @@ def _list(column: pa.ChunkedArray) -> Iterable[Any]:
         return numbers
     values: list[Any] = column.to_pylist()
     return values
-
-
-def _versions(title: str, table: pa.Table) -> Iterator[tuple[str, str, int, str | None]]:
-    """Rows of the attributes' table; a deleted row is kept as null, so that no older version comes back."""
-    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
-    for name in times:
-        column = table[name].cast(pa.timestamp("ms")).cast(pa.int64())
-        table = table.set_column(table.column_names.index(name), name, column)
-    columns = [name for name in table.column_names if not name.startswith("_")]
-    system = table.select(["_key", "_valid", "_deleted"]).to_pylist()
-    for place, row in zip(system, table.select(columns).to_pylist(), strict=True):
-        yield title, place["_key"], place["_valid"], None if place["_deleted"] else json.dumps(row)
-
-
-def _attribute(found: tuple[str | None, int] | None) -> Mapping[str, Any] | None:
-    if found is None or found[0] is None:
-        return None
-    return {**json.loads(found[0]), "_valid": found[1]}

@@ -66,13 +66,13 @@ class Vectors:
 
         requests: the columns of `declaration.request`; times in ms. t is the later of the clock and a
         millisecond after the newest event, or change of a table, that was read; where that is past a window's first
-        hop or an attribute's life, all is read again.
+        hop, an attribute's life or the validity of its next version, all is read again.
         """
         t = self._clock()
         while True:
             inputs, holds, seen = self._attributes(requests, t)
             ranges, keys = self._ranges(inputs, t)
-            reading = self._store.read(list(ranges), [])
+            reading = self._store.read(list(ranges), [], t)
             later = max(t, seen + 1, t if reading.newest is None else reading.newest + 1)
             holds = min([holds, *(t - t % window.view.hop + window.view.hop - 1 for window in self._needs.windows)])
             if later <= holds:
@@ -95,16 +95,15 @@ class Vectors:
                     if key is not None:
                         places.append((join.table, known))
                         wanted.append((join.table.title, key))
-            rows = self._store.read([], wanted).rows if wanted else []
-            for (table, known), row in zip(places, rows, strict=True):
-                if row is None:
-                    continue
-                since = row["_valid"]
-                if table.valid_from is None:
-                    seen = max(seen, since)
-                if table.ttl is None or t - since <= table.ttl:
+            if wanted:
+                reading = self._store.read([], wanted, t)
+                seen = seen if reading.newest is None else max(seen, reading.newest)
+                holds = holds if reading.until is None else min(holds, reading.until)
+                for (table, known), row in zip(places, reading.rows, strict=True):
+                    if row is None or (table.ttl is not None and t - row["_valid"] > table.ttl):
+                        continue
                     known.update({table.column(name): row[name] for name in table.columns})
-                    holds = min(holds, _FOREVER if table.ttl is None else since + table.ttl)
+                    holds = holds if table.ttl is None else min(holds, row["_valid"] + table.ttl)
             for name, resolve in resolves:
                 for known in inputs:
                     known[name] = resolve(known)[name]
