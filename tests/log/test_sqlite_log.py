@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from headrace.errors import LogError
+from headrace.errors import LogError, WriterTaken
 from headrace.log.batches import Block, Framed, Record
 from headrace.log.contract import Topic
 from headrace.log.sqlite import SqliteLog
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def test_a_corrupt_file_is_named_with_a_remedy(tmp_path: Path) -> None:
@@ -122,5 +133,83 @@ def test_threads_share_a_log(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: log.read("t", 0, 0, 9)[0].end, range(100)))
     assert found == [4] * 100
+    writer.close()
+    log.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_threads_learn_of_topics_while_others_list_them(tmp_path: Path) -> None:
+    log, other = SqliteLog(tmp_path), SqliteLog(tmp_path)
+    other.create(Topic("first", "r", 1))
+
+    def create() -> None:
+        for number in range(150):
+            other.create(Topic(f"t{number}", f"r{number % 3}", 1))
+
+    with ThreadPoolExecutor(4) as pool:
+        creating = pool.submit(create)
+
+        def look() -> None:
+            while not creating.done():
+                assert log.topics()
+                assert log.expire(now=0) == 0
+                assert log.committed("r0").positions == {}
+
+        for looking in [pool.submit(look) for _ in range(3)]:
+            looking.result()
+        creating.result()
+    assert len(log.topics()) == 151
+    log.close()
+    other.close()
+
+
+def test_a_right_to_write_that_could_not_be_used_is_given_back(tmp_path: Path) -> None:
+    file = tmp_path / "r.sqlite"
+    file.write_bytes(b"no database" * 100)
+    log = SqliteLog(tmp_path)
+    with pytest.raises(LogError, match="corrupt") as told:
+        log.writer("r")
+    file.unlink()
+    log.writer("r").close()
+    assert told.value.__traceback__ is not None  # whose frames still hold what was half made
+    log.close()
+
+
+def test_closing_a_writer_twice_is_once(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path)
+    writer = log.writer("r")
+    writer.close()
+    other = log.writer("q")  # may be given the number of the descriptor that was closed
+    writer.close()
+    with pytest.raises(WriterTaken):
+        log.writer("q")
+    other.close()
+    log.close()
+
+
+def test_a_topic_has_the_retention_that_was_asked_for_last(tmp_path: Path) -> None:
+    log, other = SqliteLog(tmp_path), SqliteLog(tmp_path)
+    log.create(Topic("t", "r", 1, retention=10))
+    assert other.topic("t").retention == 10
+    log.create(Topic("t", "r", 1, retention=20))
+    assert log.topic("t").retention == 20
+    assert [topic.retention for topic in other.topics()] == [20]
+    log.close()
+    other.close()
+
+
+def test_what_expired_makes_room_for_what_comes(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path)
+    log.create(Topic("t", "r", 1, retention=50))
+    writer = log.writer("r")
+    sizes = []
+    for now in range(1_000):
+        with writer.transaction() as transaction:
+            transaction.append("t", 0, Block(1, 1, b"x" * 30_000, now))
+        if now % 10 == 0:
+            log.expire(now)
+            sizes.append((tmp_path / "r.sqlite").stat().st_size)
+    assert log.bounds("t") == [(940, 1_000)]
+    assert max(sizes[50:]) <= max(sizes[:50]) < 200 * 30_000
     writer.close()
     log.close()

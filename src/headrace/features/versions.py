@@ -40,7 +40,7 @@ def changes_of(table: pa.Table) -> Iterator[Change]:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What holds at an instant. row: with `_valid` (ms), None where deleted. until: the last t at which it holds."""
+    """What holds at an instant. row: with `_valid` (ms), None where deleted. until: the last t that it holds at."""
 
     row: Row | None
     until: int | None
