@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -168,22 +167,6 @@ def test_below_retention(log: SqliteLog) -> None:
     stale.positions = {("t", 0): 1}
     with pytest.raises(OffsetOutOfRange):
         Consumer(log, ["t"], stale).step()
-
-
-def test_run_until_stopped(log: SqliteLog) -> None:
-    log.create(Topic("t", "r", 1))
-    append(log, "t", (0, block(2)), (0, block(2)), (0, block(2)))
-    stop = threading.Event()
-
-    class Stopping(Memory):
-        def apply(self, batches: Sequence[Batch], positions: Positions, mark: int | None) -> None:
-            super().apply(batches, positions, mark)
-            if self.positions["t", 0] == 6:
-                stop.set()
-
-    sink = Stopping()
-    Consumer(log, ["t"], sink, limit=2).run(stop)
-    assert [batch.offset for batch in sink.batches] == [0, 2, 4]
 
 
 @given(

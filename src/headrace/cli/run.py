@@ -13,6 +13,7 @@ import typer
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 from headrace.errors import RoleError
 from headrace.roles.context import Context
+from headrace.roles.orphan import end_with_supervisor
 from headrace.roles.signals import set_on_signals
 from headrace.roles.supervisor import ROLES
 
@@ -33,4 +34,5 @@ def run(
         chosen = replace(chosen, clock="marks")
     context = Context.of(role, declaration, chosen)
     set_on_signals(context.stop)  # the role ends its step, and leaves
+    end_with_supervisor(context.stop)
     importlib.import_module(f"headrace.roles.{role}").run(context)

@@ -6,7 +6,6 @@ lost its last second rewinds itself.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
@@ -79,12 +78,6 @@ class Consumer:
             self._forget()  # the sink's own position counts
             raise
         return count
-
-    def run(self, stop: threading.Event, idle: float = 0.005) -> None:
-        """Steps until told to stop, with pauses of `idle` seconds where nothing is new."""
-        while not stop.is_set():
-            if self.step() == 0:
-                stop.wait(idle)
 
     def _forget(self) -> None:
         self._waiting = list(self._topics)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from headrace.roles.orphan import GRACE, SUPERVISOR
+
 ROLES: Final = ("tables", "enrich", "tile", "archive", "online", "serve", "monitor")
 _FIRST_BACKOFF: Final = 0.5
 _LAST_BACKOFF: Final = 30.0
 _HEALTHY: Final = 20.0
 """Seconds after which a role that runs is healthy, and its back-off begins anew."""
-_GRACE: Final = 15.0
-"""Seconds that a role has to end its step before it is killed."""
 
 
 class Supervised:
@@ -60,6 +60,7 @@ class Supervised:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            env={**os.environ, SUPERVISOR: str(os.getpid())},
             start_new_session=True,  # Ctrl-C goes to the supervisor alone, which stops the roles in order
         )
         self._relaying = threading.Thread(target=self._relay, args=(self._process,), daemon=True)
@@ -112,7 +113,7 @@ class Supervisor:
         finally:
             for role in self.roles:
                 role.terminate()
-            until = time.monotonic() + _GRACE
+            until = time.monotonic() + GRACE
             for role in self.roles:
                 role.wait(until)
 
