@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.log.sqlite import SqliteLog, SqliteWriter
+from headrace.log.sqlite import SqliteLog
+from headrace.log.sqlite_writer import SqliteWriter
 from headrace.retraining.ledger import Entry, Ledger
 from headrace.schema.folder import FolderSchemas
 

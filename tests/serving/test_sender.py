@@ -20,7 +20,8 @@ from headrace.errors import LogError
 from headrace.log.batches import Block, Framed, Mark
 from headrace.log.contract import Topic
 from headrace.log.murmur2 import partition_for
-from headrace.log.sqlite import SqliteLog, SqliteTransaction
+from headrace.log.sqlite import SqliteLog
+from headrace.log.sqlite_writer import SqliteTransaction
 from headrace.schema.avro import decode
 from headrace.schema.folder import FolderSchemas
 from headrace.serving.predictor import Loaded

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.compile.tiles import TILE
 from headrace.declare.declaration import Declaration
+from headrace.declare.retention import reach
 from headrace.declare.topics import Topics
-from headrace.declare.types import ColumnType, Kind
+from headrace.declare.types import ColumnType
 from headrace.errors import LogError
 from headrace.features.contract import OnlineStore
 from headrace.log.batches import Batch, Mark, Positions
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.contract import Schemas
 from headrace.stream.changes import change_columns
-
-_KINDS: Final[dict[pa.DataType, Kind]] = {pa.string(): "str", pa.int64(): "int", pa.float64(): "float"}
-TILES: Final[Mapping[str, ColumnType]] = {
-    "view": ColumnType("str"),
-    "epoch": ColumnType("str"),
-    **{field.name: ColumnType(_KINDS[field.type]) for field in TILE},
-}
-"""What is read of a tiles topic (docs/architecture.md)."""
+from headrace.stream.tiler import TILES
 
 
 class OnlineSink:
@@ -54,7 +46,7 @@ class OnlineSink:
         self._columns: dict[str, Mapping[str, ColumnType]] = dict.fromkeys(self._tiles, TILES)
         for title, table in declaration.tables.items():
             self._columns[topics.table(title)] = change_columns(table)
-        self._reach = _reach(declaration)
+        self._reach = reach(declaration)
         self._expired: dict[str, int] = {}
         self._clock: int | None = None
 
@@ -112,13 +104,3 @@ class OnlineSink:
         if due:
             self._store.expire(due)
             self._expired |= due
-
-
-def _reach(declaration: Declaration) -> dict[str, int]:
-    """How far back the tiles of each view may be read, in ms: its longest window, rounded out, and lateness."""
-    reach: dict[str, int] = {}
-    for window in declaration.windows.values():
-        stream = declaration.streams[window.view.stream]
-        size = window.size + 2 * window.view.hop + stream.lateness + stream.skew
-        reach[window.view.id] = max(size, reach.get(window.view.id, 0))
-    return reach

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 FRAMES: Final = pa.schema(
     [
@@ -101,6 +102,18 @@ class Batch:
     @property
     def count(self) -> int:
         return self.content.count
+
+    @property
+    def newest(self) -> int:
+        """The newest arrival in it, ms; by this it expires."""
+        match self.content:
+            case Framed(records):
+                found: int = pc.max(records.column("arrival")).as_py()
+                return found
+            case Block():
+                return self.content.arrival
+            case Mark(time):
+                return time
 
     @property
     def end(self) -> int:

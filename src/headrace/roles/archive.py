@@ -1,4 +1,7 @@
-"""The archive role: enriched records, table changes and predictions to Delta tables."""
+"""The archive role: enriched records, table changes and predictions to Delta tables.
+
+It keeps for ever what the log does not; so, when live, it also drops from the log what has expired (docs/adr/0007).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from typing import Final
 
 from headrace.archive.sink import ArchiveSink
 from headrace.log.consumer import Consumer
+from headrace.log.keeper import Keeper
 from headrace.roles.context import Context, Progress
+from headrace.roles.supervisor import ROLES
 
 SETTLE: Final = 1.0
 """Seconds that a row waits at most before it is committed, when live; under replay it waits for a rest only."""
@@ -29,12 +34,15 @@ def run(context: Context) -> None:
     consumer = Consumer(context.log, sink.topics, sink)
     progress = Progress(context)
     live = context.profile.clock == "wall"
+    keeper = Keeper(context.log, ROLES)
 
     def step() -> int:
         count = consumer.step()
         if live or not count:
             sink.settle(SETTLE if live else 0.0)
         progress.publish(sink.position(), sink.mark())
+        if live:
+            keeper.look(context.clock.now() or 0)
         return count
 
     context.loop(step)

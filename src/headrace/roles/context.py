@@ -16,9 +16,6 @@ from headrace.schema.contract import Schemas
 
 IDLE = 0.004
 """Seconds of rest when there is nothing to do."""
-_LONGEST = 0.05
-_SHARE = 0.25
-"""A rest is a quarter of the time without work: a role is late by no more than that, and at most 50 ms."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +46,10 @@ class Context:
         )
 
     def loop(self, step: Callable[[], int]) -> None:
-        """Steps until told to stop, resting when a step did nothing: the longer, the longer there was nothing."""
-        idle = 0.0
+        """Steps until told to stop, resting when a step did nothing."""
         while not self.stop.is_set():
-            if step():
-                idle = 0.0
-                continue
-            rest = min(max(IDLE, _SHARE * idle), _LONGEST)
-            idle += rest
-            self.stop.wait(rest)
+            if step() == 0:
+                self.stop.wait(IDLE)
 
 
 class Progress:

@@ -16,6 +16,7 @@ from typing import Final
 
 from headrace.declare.declaration import Declaration
 from headrace.declare.label import Each
+from headrace.declare.retention import EVENTS
 from headrace.errors import HeadraceError
 from headrace.log.batches import Content, Mark
 from headrace.log.contract import Log, Topic, Transaction
@@ -75,7 +76,7 @@ class Sender:
         if isinstance(declaration.label.examples, Each):
             events = Events(declaration.example_stream, schemas, now, arrival)
             if events.topic not in {topic.name for topic in log.topics()}:
-                log.create(Topic(events.topic, PRODUCERS, partitions))
+                log.create(Topic(events.topic, PRODUCERS, partitions, EVENTS))
             self._destinations.append(events)
         self._places: dict[str, Place] = {to.topic: self._kept(to.topic) for to in self._destinations}
 

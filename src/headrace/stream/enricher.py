@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.declare.declaration import Declaration, StreamDef
+from headrace.declare.retention import EVENTS
 from headrace.declare.topics import Topics
 from headrace.log.batches import Batch, Content, Mark, Partition
 from headrace.log.contract import Log, Topic, Transaction
@@ -150,8 +151,8 @@ class _Channel:
     def open(self) -> None:
         """Makes the topics and the schema, with as many partitions as the raw topic has."""
         self._partitions = self._log.topic(self._stream.topic).partitions
-        for name in (self._enriched, self._dead):
-            self._log.create(Topic(name, ROLE, self._partitions))
+        self._log.create(Topic(self._enriched, ROLE, self._partitions, EVENTS))
+        self._log.create(Topic(self._dead, ROLE, self._partitions))
         schema = nullable_schema(self._enriched, self._columns)
         self._schema_id = self._schemas.register(f"{self._enriched}-value", schema).id
         self._reader = self._raw_schema()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.declare.declaration import StreamDef
+from headrace.declare.retention import EVENTS
 from headrace.errors import HeadraceError, SourceError
 from headrace.log.batches import FRAMES, Framed, Mark
 from headrace.log.contract import Log, Topic, Transaction
@@ -74,7 +75,7 @@ correct the row, or declare the column otherwise
         self._clock = clock
         registered = schemas.register(f"{stream.topic}-value", raw_schema(stream), "BACKWARD_TRANSITIVE")
         self._schema, self._schema_id = registered.schema, registered.id
-        log.create(Topic(stream.topic, ROLE, partitions))
+        log.create(Topic(stream.topic, ROLE, partitions, EVENTS))
         self._log = log
 
     def send_rows(
