@@ -15,6 +15,8 @@ from rich.table import Table
 
 from headrace.cli.options import Json
 from headrace.stack import Stack
+from headrace.stack.doctor import examine
+from headrace.stack.stack import HOME
 
 app: Final = typer.Typer(
     help="Kafka, registry, Flink, PostgreSQL, Redis, Prometheus on this machine, without containers.",
@@ -26,7 +28,7 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SERVER]...", help="kafka, kafka-1, registry, flink, ...; all when none is named."),
 ]
-_HOME: Final = Path(".headrace/stack")
+_HOME: Final = Path(HOME)
 
 
 def _open(home: Path) -> Stack:
@@ -89,4 +91,19 @@ def status(home: StackHome = _HOME, as_json: Json = False) -> None:
             table.add_row(row.name, str(row.pid or ""), f"{row.memory // 2**20 or ''}", healthy, row.address)
         Console().print(table)
     if any(row.pid and not row.healthy for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(home: StackHome = _HOME, as_json: Json = False) -> None:
+    """Look for known failures and name the exact mend of each. Exit code 1 when something is wrong."""
+    found = examine(Stack(home))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        for finding in found:
+            print(f"{finding.subject}: {finding.cause}\n    mend: {finding.remedy}")
+        if not found:
+            print("nothing is wrong")
+    if found:
         raise typer.Exit(1)

@@ -23,6 +23,15 @@ def is_free(port: int) -> bool:
         return True
 
 
+def listens(port: int) -> bool:
+    """Whether a server accepts connections there."""
+    try:
+        socket.create_connection((LOOPBACK, port), 2.0).close()
+    except OSError:
+        return False
+    return True
+
+
 def choose_ports(names: Sequence[str], kept: Mapping[str, int], held: Collection[str] = ()) -> dict[str, int]:
     """A port for each name: the kept one where it is free or held by our own server, else another."""
     ports = {name: kept[name] for name in names if name in kept and (name in held or is_free(kept[name]))}

@@ -28,6 +28,11 @@ class Process:
     def alive(self) -> bool:
         return self.boot == _boot() and _started(self.pid) == self.started
 
+    def reaped(self) -> bool:
+        """Whether its pid is free. A dead process keeps it until init has looked, and lock files count on that."""
+        found = _stat(self.pid)
+        return self.boot != _boot() or found is None or int(found[19]) != self.started
+
     def signal(self, number: signal.Signals) -> None:
         """To the process, if it is still ours."""
         if self.alive():
@@ -98,9 +103,14 @@ def _boot() -> str:
 
 def _started(pid: int) -> int | None:
     """None for a process that is gone or is a zombie."""
+    found = _stat(pid)
+    return None if found is None or found[0] == "Z" else int(found[19])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """From the state on, which is the third."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text.rpartition(")")[2].split()  # the command before it may hold spaces and parentheses
-    return None if fields[0] == "Z" else int(fields[19])
+    return text.rpartition(")")[2].split()  # the command before it may hold spaces and parentheses

@@ -20,16 +20,20 @@ from headrace.stack import packages
 from headrace.stack.cache import cache_folder
 from headrace.stack.java import Jdk, find_jdks
 from headrace.stack.place import Place
-from headrace.stack.ports import choose_ports, is_free
+from headrace.stack.ports import choose_ports, is_free, listens
 from headrace.stack.process import Process, launch, read_process
 from headrace.stack.profile import read_ports, write_profile
 from headrace.stack.server import NotReady, Server
 from headrace.stack.servers import GROUPS, PORTS, SERVERS, named, needed
 
+HOME: Final = ".headrace/stack"
+"""Where a stack lives unless told otherwise, under the current folder."""
 _GRACE: Final = 30.0
 """Seconds that a server has to stop cleanly before it is killed."""
 _PAUSE: Final = 0.25
 """Seconds between two questions."""
+_LINGERING: Final = 5.0
+"""Seconds for which a killed server's children may hold its port, and its pid may stay taken."""
 
 Say = Callable[[str, str], None]
 """Told a server's name and what happened to it."""
@@ -73,12 +77,17 @@ class Stack:
         """
         ports = read_ports(self.profile)
         if not set(PORTS) <= set(ports):
-            raise StackError(f"stack {self.home}", "it was never started", "headrace stack up")
-        return Place(self.home, self.cache, ports, self._jdks)
+            raise StackError(f"stack {self.home}", "it was never started", self.command("up"))
+        return Place(self.home, self.cache, ports, self.jdks)
 
     @cached_property
-    def _jdks(self) -> list[Jdk]:
+    def jdks(self) -> list[Jdk]:
         return find_jdks()
+
+    def command(self, words: str) -> str:
+        """What to type for this home."""
+        home = "" if self.home == Path(HOME).resolve() else f" --home {self.home}"
+        return f"headrace stack {words}{home}"
 
     def install(self, *names: str) -> None:
         """Fetches what the servers of these names need and is not there."""
@@ -143,7 +152,7 @@ class Stack:
         for server in named([name]):
             process = self._running(server)
             if process is None:
-                raise StackError(server.name, "it does not run", f"headrace stack up {server.name}")
+                raise StackError(server.name, "it does not run", self.command(f"up {server.name}"))
             process.kill()
 
     def restart(self, name: str) -> None:
@@ -174,6 +183,11 @@ class Stack:
     def log(self, name: str) -> Path:
         return self.place.log(name)
 
+    def started(self) -> dict[str, Process]:
+        """The servers that were started and not stopped, alive or not."""
+        found = {name: read_process(self._record(name)) for name in SERVERS}
+        return {name: process for name, process in found.items() if process is not None}
+
     def status(self, *names: str) -> list[Status]:
         """Each server, asked a real question."""
         servers, place = named(names), self.place
@@ -186,7 +200,7 @@ class Stack:
             return Status(server.name, server.address(place), None, False, "it does not run", 0)
         problem = None
         try:
-            server.ask(place)
+            _ask(server, place)
         except (NotReady, OSError, ValueError, KeyError) as error:
             problem = str(error)
         address = server.address(place)
@@ -213,17 +227,26 @@ class Stack:
 
     def _launch(self, server: Server, place: Place) -> Process:
         how = server.launch(place)
+        self._let_go(server, place)
         taken = [port for port in server.ports if not is_free(place.ports[port])]
         if taken:
             raise StackError(
                 server.name,
                 f"another process listens on its port {place.ports[taken[0]]}",
-                "end that process, or `headrace stack down` and up again, which chooses another port",
+                f"end that process, or `{self.command('down')}` and up again, which chooses another port",
             )
         log = place.log(server.name)
         process = launch(how.command, log, how.environment, place.data(server.name))
         process.write(self._record(server.name))
         return process
+
+    def _let_go(self, server: Server, place: Place) -> None:
+        """Waits a little until a predecessor that was killed holds nothing any more."""
+        before, until = read_process(self._record(server.name)), time.monotonic() + _LINGERING
+        while before is not None and time.monotonic() < until:
+            if before.reaped() and all(is_free(place.ports[port]) for port in server.ports):
+                return
+            time.sleep(_PAUSE)
 
     def _await(self, server: Server, place: Place, process: Process, stop: threading.Event) -> None:
         until = time.monotonic() + server.patience
@@ -231,21 +254,21 @@ class Stack:
             alive = process.alive()
             try:
                 if alive:
-                    server.ask(place)
+                    _ask(server, place)
                     return
                 why = "it ended"
             except (NotReady, OSError, ValueError, KeyError) as error:
                 why = str(error)
             if stop.is_set():
                 raise StackError(
-                    server.name, "it was not waited for, since another server failed", "headrace stack up"
+                    server.name, "it was not waited for, since another server failed", self.command("up")
                 )
             if not alive or time.monotonic() > until:
                 raise StackError(
                     server.name,
                     f"{why if not alive else f'not ready after {server.patience:.0f} s: {why}'}. "
                     f"The end of its log:\n{_tail(place.log(server.name))}",
-                    "headrace stack doctor",
+                    self.command("doctor"),
                 )
             time.sleep(_PAUSE)
 
@@ -260,7 +283,7 @@ class Stack:
         """Ports that a server of ours holds stay; while any runs, so do the others, which it knows."""
         kept = read_ports(self.profile)
         running = any(self._running(server) for server in SERVERS.values())
-        return Place(self.home, self.cache, choose_ports(PORTS, kept, PORTS if running else ()), self._jdks)
+        return Place(self.home, self.cache, choose_ports(PORTS, kept, PORTS if running else ()), self.jdks)
 
     def _running(self, server: Server) -> Process | None:
         process = read_process(self._record(server.name))
@@ -276,6 +299,13 @@ class Stack:
         with (self.home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _ask(server: Server, place: Place) -> None:
+    for port in server.ports:
+        if not listens(place.ports[port]):
+            raise NotReady(f"nothing listens on {port}, {place.address(port)}")
+    server.ask(place)
 
 
 def _tail(log: Path, lines: int = 12) -> str:
