@@ -19,7 +19,10 @@ import pytest
 from headrace.errors import StackError
 from headrace.stack import Stack
 from headrace.stack.packages import ALERTMANAGER, REDIS
+from headrace.stack.place import Place
 from headrace.stack.process import launch
+from headrace.stack.redis import Redis
+from headrace.stack.server import NotReady, Server
 from headrace.stack.servers import SERVERS
 
 LIGHT = ("redis", "alertmanager")
@@ -141,6 +144,31 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log(light: Stack) -> No
     (light.home / "config" / "alertmanager" / "alertmanager.yml").write_text("route: nonsense")
     with pytest.raises(StackError, match=r"(?s)alertmanager: it ended.*cannot unmarshal.*headrace stack doctor"):
         light.start("alertmanager")
+
+
+def test_the_first_failure_is_told_not_its_consequence(light: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis, which comes first in the list, would wait for ever; Alertmanager is what fails."""
+    light.start("alertmanager")
+    light.stop()
+    (light.home / "config" / "alertmanager" / "alertmanager.yml").write_text("route: nonsense")
+
+    def never(server: Server, place: Place) -> None:
+        raise NotReady("not yet")
+
+    monkeypatch.setattr(Redis, "ask", never)
+    with pytest.raises(StackError) as told:
+        light.start(*LIGHT)
+    assert told.value.subject == "alertmanager"
+
+
+def test_what_cannot_be_set_up_is_told(light: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(server: Server, place: Place) -> None:
+        raise NotReady("the setting is refused")
+
+    monkeypatch.setattr(Redis, "settle", never)
+    monkeypatch.setattr(Redis, "patience", 0.5)
+    with pytest.raises(StackError, match=r"redis: not ready after 0\.5 s: the setting is refused"):
+        light.start("redis")
 
 
 def test_status_tells_who_answers(light: Stack) -> None:

@@ -185,8 +185,8 @@ def test_flink_can_read_kafka_with_schemas_and_look_tables_up(whole: Stack) -> N
         "'properties.transaction.timeout.ms' = '600000')"
     )
     result = session.run(
-        "INSERT INTO kept SELECT n, names.datname FROM numbers LEFT JOIN names FOR SYSTEM_TIME AS OF numbers.moment "
-        "ON names.datname = CAST(numbers.n AS STRING)"
+        "INSERT INTO kept SELECT n, names.datname FROM numbers LEFT JOIN names "
+        "FOR SYSTEM_TIME AS OF numbers.moment ON names.datname = CAST(numbers.n AS STRING)"
     )
     until(lambda: finished(whole, result["jobID"]), "the job's end")
     consumer = Consumer(

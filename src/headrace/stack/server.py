@@ -39,8 +39,8 @@ class Server(ABC):
     java: int = 0
     """The least Java, 0 for none."""
     memory: int
-    patience: float = 120.0
-    """Seconds that it may take to get ready."""
+    patience: float = 240.0
+    """Seconds that it may take to get ready, on a machine that is busy with other things too."""
     farewell: signal.Signals = signal.SIGTERM
     """What asks it to stop cleanly."""
 

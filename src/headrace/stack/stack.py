@@ -5,10 +5,8 @@ from __future__ import annotations
 import fcntl
 import shutil
 import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,23 +18,18 @@ from headrace.stack import packages
 from headrace.stack.cache import cache_folder
 from headrace.stack.java import Jdk, find_jdks
 from headrace.stack.place import Place
-from headrace.stack.ports import choose_ports, is_free, listens
-from headrace.stack.process import Process, launch, read_process
+from headrace.stack.ports import choose_ports
+from headrace.stack.process import Process
 from headrace.stack.profile import read_ports, write_profile
-from headrace.stack.server import NotReady, Server
+from headrace.stack.records import Records
+from headrace.stack.server import Server
 from headrace.stack.servers import GROUPS, PORTS, SERVERS, named, needed
+from headrace.stack.starting import Say, Starting, problem_of
 
 HOME: Final = ".headrace/stack"
 """Where a stack lives unless told otherwise, under the current folder."""
 _GRACE: Final = 30.0
 """Seconds that a server has to stop cleanly before it is killed."""
-_PAUSE: Final = 0.25
-"""Seconds between two questions."""
-_LINGERING: Final = 5.0
-"""Seconds for which a killed server's children may hold its port, and its pid may stay taken."""
-
-Say = Callable[[str, str], None]
-"""Told a server's name and what happened to it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +56,7 @@ class Stack:
         self.home = home.resolve()
         self.cache = cache or cache_folder()
         self._say = say
+        self._records = Records(self.home)
 
     @property
     def profile(self) -> Path:
@@ -115,34 +109,17 @@ class Stack:
                 if server.java:
                     place.java(server.java, server.name)
             write_profile(self.profile, place)
-            with ThreadPoolExecutor(len(servers)) as pool:
-                ready: dict[str, Future[None]] = {}
-                stop = threading.Event()
-                for server in sorted(servers, key=lambda server: len(server.after)):
-                    waits = [ready[name] for name in server.after]
-                    ready[server.name] = pool.submit(self._bring_up, server, place, waits, stop)
-            for future in ready.values():
-                future.result()
+            Starting(place, self._records, self._say, self.command).run(servers)
 
     def stop(self, *names: str) -> None:
         """Asks the servers of these names to stop, all at once, and kills those that do not."""
-        servers = named(names)
         with self._locked():
-            running = {server.name: (server, process) for server in servers if (process := self._running(server))}
-            for server, process in running.values():
-                process.signal(server.farewell)
-            with ThreadPoolExecutor(max(len(running), 1)) as pool:
-                for name, clean in zip(
-                    running, pool.map(self._wait, (p for _, p in running.values())), strict=True
-                ):
-                    self._say(name, "stopped" if clean else f"killed: it did not stop in {_GRACE:.0f} s")
-            for server in servers:
-                self._record(server.name).unlink(missing_ok=True)
+            self._stop(named(names))
 
     def purge(self) -> None:
         """Stops everything and drops all data, logs and configuration; the ports are forgotten too."""
-        self.stop()
         with self._locked():
+            self._stop(named(()))
             for folder in ("data", "logs", "config"):
                 shutil.rmtree(self.home / folder, ignore_errors=True)
             self.profile.unlink(missing_ok=True)
@@ -150,7 +127,7 @@ class Stack:
     def kill(self, name: str) -> None:
         """kill -9 of the servers of this name, which are gone when it returns; `start` brings them back."""
         for server in named([name]):
-            process = self._running(server)
+            process = self._records.running(server.name)
             if process is None:
                 raise StackError(server.name, "it does not run", self.command(f"up {server.name}"))
             process.kill()
@@ -163,12 +140,12 @@ class Stack:
     def pause(self, name: str) -> None:
         """SIGSTOP: alive, and answers nothing, until `resume`."""
         for server in named([name]):
-            if process := self._running(server):
+            if process := self._records.running(server.name):
                 process.signal(signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
         for server in named([name]):
-            if process := self._running(server):
+            if process := self._records.running(server.name):
                 process.signal(signal.SIGCONT)
 
     def address(self, name: str) -> str:
@@ -185,8 +162,7 @@ class Stack:
 
     def started(self) -> dict[str, Process]:
         """The servers that were started and not stopped, alive or not."""
-        found = {name: read_process(self._record(name)) for name in SERVERS}
-        return {name: process for name, process in found.items() if process is not None}
+        return {name: process for name in SERVERS if (process := self._records.read(name)) is not None}
 
     def status(self, *names: str) -> list[Status]:
         """Each server, asked a real question."""
@@ -195,103 +171,33 @@ class Stack:
             return list(pool.map(lambda server: self._status(server, place), servers))
 
     def _status(self, server: Server, place: Place) -> Status:
-        process = self._running(server)
+        process, address = self._records.running(server.name), server.address(place)
         if process is None:
-            return Status(server.name, server.address(place), None, False, "it does not run", 0)
-        problem = None
-        try:
-            _ask(server, place)
-        except (NotReady, OSError, ValueError, KeyError) as error:
-            problem = str(error)
-        address = server.address(place)
+            return Status(server.name, address, None, False, "it does not run", 0)
+        problem = problem_of(server, place)
         return Status(server.name, address, process.pid, problem is None, problem, process.memory())
 
-    def _bring_up(self, server: Server, place: Place, waits: Sequence[Future[None]], stop: threading.Event) -> None:
-        for wait in waits:
-            wait.result()
-        try:
-            process = self._running(server)
-            if process is None:
-                begun = time.monotonic()
-                self._say(server.name, "starts")
-                process = self._launch(server, place)
-                self._await(server, place, process, stop)
-                self._say(server.name, f"ready in {time.monotonic() - begun:.1f} s")
+    def _stop(self, servers: Sequence[Server]) -> None:
+        with ThreadPoolExecutor(len(servers)) as pool:
+            list(pool.map(self._stop_one, servers))
+
+    def _stop_one(self, server: Server) -> None:
+        process = self._records.running(server.name)
+        if process is not None:
+            process.signal(server.farewell)
+            process.signal(signal.SIGCONT)  # a paused one hears it too
+            if process.wait(_GRACE):
+                self._say(server.name, "stopped")
             else:
-                self._await(server, place, process, stop)
-                self._say(server.name, "runs already")
-            server.settle(place)
-        except BaseException:
-            stop.set()
-            raise
-
-    def _launch(self, server: Server, place: Place) -> Process:
-        how = server.launch(place)
-        self._let_go(server, place)
-        taken = [port for port in server.ports if not is_free(place.ports[port])]
-        if taken:
-            raise StackError(
-                server.name,
-                f"another process listens on its port {place.ports[taken[0]]}",
-                f"end that process, or `{self.command('down')}` and up again, which chooses another port",
-            )
-        log = place.log(server.name)
-        process = launch(how.command, log, how.environment, place.data(server.name))
-        process.write(self._record(server.name))
-        return process
-
-    def _let_go(self, server: Server, place: Place) -> None:
-        """Waits a little until a predecessor that was killed holds nothing any more."""
-        before, until = read_process(self._record(server.name)), time.monotonic() + _LINGERING
-        while before is not None and time.monotonic() < until:
-            if before.reaped() and all(is_free(place.ports[port]) for port in server.ports):
-                return
-            time.sleep(_PAUSE)
-
-    def _await(self, server: Server, place: Place, process: Process, stop: threading.Event) -> None:
-        until = time.monotonic() + server.patience
-        while True:
-            alive = process.alive()
-            try:
-                if alive:
-                    _ask(server, place)
-                    return
-                why = "it ended"
-            except (NotReady, OSError, ValueError, KeyError) as error:
-                why = str(error)
-            if stop.is_set():
-                raise StackError(
-                    server.name, "it was not waited for, since another server failed", self.command("up")
-                )
-            if not alive or time.monotonic() > until:
-                raise StackError(
-                    server.name,
-                    f"{why if not alive else f'not ready after {server.patience:.0f} s: {why}'}. "
-                    f"The end of its log:\n{_tail(place.log(server.name))}",
-                    self.command("doctor"),
-                )
-            time.sleep(_PAUSE)
-
-    def _wait(self, process: Process) -> bool:
-        process.signal(signal.SIGCONT)
-        if process.wait(_GRACE):
-            return True
-        process.kill()
-        return False
+                process.kill()
+                self._say(server.name, f"killed: it did not stop in {_GRACE:.0f} s")
+        self._records.forget(server.name)
 
     def _choose_place(self) -> Place:
         """Ports that a server of ours holds stay; while any runs, so do the others, which it knows."""
         kept = read_ports(self.profile)
-        running = any(self._running(server) for server in SERVERS.values())
+        running = any(self._records.running(name) for name in SERVERS)
         return Place(self.home, self.cache, choose_ports(PORTS, kept, PORTS if running else ()), self.jdks)
-
-    def _running(self, server: Server) -> Process | None:
-        process = read_process(self._record(server.name))
-        return process if process is not None and process.alive() else None
-
-    def _record(self, name: str) -> Path:
-        """Where the running process is written down."""
-        return self.home / "run" / f"{name}.json"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -299,16 +205,3 @@ class Stack:
         with (self.home / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _ask(server: Server, place: Place) -> None:
-    for port in server.ports:
-        if not listens(place.ports[port]):
-            raise NotReady(f"nothing listens on {port}, {place.address(port)}")
-    server.ask(place)
-
-
-def _tail(log: Path, lines: int = 12) -> str:
-    if not log.is_file():
-        return "(empty)"
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
