@@ -86,3 +86,7 @@ class ServingError(HeadraceError):
 
 class RoleError(HeadraceError):
     """A role's process cannot do its work."""
+
+
+class StackError(HeadraceError):
+    """A server of the local stack cannot be installed, started or reached."""

@@ -16,6 +16,7 @@ INVENTORY = Path(__file__).parents[2] / "examples" / "inventory"
 COMMANDS = [
     ["check"], ["up"], ["run"], ["status"], ["backfill"], ["produce"], ["replay"], ["train"], ["compare"],
     ["ledger"], ["deadletters", "list"], ["deadletters", "replay"],
+    ["stack", "install"], ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "doctor"],
 ]  # fmt: skip
 README = Path(__file__).parents[2] / "README.md"
 
