@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 from headrace.cli.times import milliseconds_of
 from headrace.declare.declaration import Declaration
-from headrace.declare.duration import milliseconds
+from headrace.declare.duration import span
 from headrace.declare.topics import Topics
 from headrace.errors import SourceError
 from headrace.replay.askers import Asking, asker
@@ -41,7 +41,7 @@ def replay(
     chosen = replace(chosen, clock="marks")
     feeds = read_feeds(declaration, feed)
     longest = longest_step(declaration)
-    size = min(longest, milliseconds(step, "--step")) if step else longest
+    size = min(longest, span(step, "--step")) if step else longest
     marks = steps(declaration, milliseconds_of(since, "--from"), milliseconds_of(until, "--to"), size)
     log = chosen.open_log()
     registry = chosen.open_registry(declaration)
