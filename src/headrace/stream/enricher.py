@@ -23,9 +23,10 @@ from headrace.stream.changes import Lookups
 from headrace.stream.edges import live
 from headrace.stream.enrichment import Enrichment, enriched_columns
 from headrace.stream.intake import Intake
+from headrace.stream.issued import Issued
 from headrace.stream.letters import Letters
 from headrace.stream.producer import raw_schema
-from headrace.stream.repairs import HEADER, Id, Repairs
+from headrace.stream.repairs import Id, Repairs
 
 ROLE: Final = "enrich"
 Timed = Callable[[str], AbstractContextManager[None]]
@@ -145,6 +146,7 @@ class _Channel:
         self._enriched, self._dead = topics.enriched(stream.title), topics.dead(stream.title)
         self._enrichment = Enrichment(stream, live(stream, cut))
         self._columns = enriched_columns(stream)
+        self._issued = Issued(log, stream.topic, self._dead)
         self._partitions = 0
 
     def open(self) -> None:
@@ -173,7 +175,7 @@ class _Channel:
     ) -> _Output:
         """What batches of the raw topic give. kept: what the role has kept under a name."""
         batches = sorted(batches, key=lambda batch: batch.partition)  # so that each partition's rows are together
-        repairs = Repairs(self._stream.topic, batches)
+        repairs = Repairs(self._stream.topic, batches, self._issued.holds)
         letters = Letters(self._stream.topic, batches, repairs)
         with self._timed("decode"):
             decoded = decode(batches, self._schemas, self._reader, self._stream.columns, since)
@@ -200,16 +202,15 @@ class _Channel:
         return _Output(contents, [f"repaired/{id_}" for id_ in ids])
 
     def _well_formed(self, table: pa.Table, repairs: Repairs, letters: Letters) -> pa.Table:
-        """The records but those with a malformed header of a repair."""
-        if not repairs.malformed:
+        """The records but those that claim to repair what is no dead letter."""
+        if not repairs.refused:
             return table
         places = zip(table.column("_partition").to_pylist(), table.column("_offset").to_pylist(), strict=True)
         good = []
         for place in places:
-            good.append(place not in repairs.malformed)
+            good.append(place not in repairs.refused)
             if not good[-1]:
-                cause = f"the header {HEADER} is {repairs.malformed[place]!r}, not the id of a dead letter"
-                letters.add(place, "undecodable", cause)
+                letters.add(place, "undecodable", repairs.refused[place])
         return table.filter(pa.array(good))
 
     def _blocks(self, table: pa.Table, places: npt.NDArray[np.int64]) -> Iterator[tuple[str, int, Content]]:
