@@ -36,8 +36,12 @@ def backfill(
     cut = milliseconds_of(until, "--until")
     log, schemas = chosen.open_log(), chosen.open_schemas()
     load_once(declaration, log, schemas, cut - 1)  # known just before the live stream begins
-    with suppress(WriterTaken):  # a running archive role does it by itself
-        catch_up(Context.of("archive", declaration, chosen))
+
+    def archived() -> None:
+        with suppress(WriterTaken):  # a running archive role does it by itself
+            catch_up(Context.of("archive", declaration, chosen))
+
+    archived()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"backfill {stream}", total=None)
@@ -50,6 +54,7 @@ def backfill(
             log,
             schemas,
             timezone=timezone,
+            catch_up=archived,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     if as_json:

@@ -44,6 +44,11 @@ class Topics:
         return f"{self.project}.tiles.history"
 
     @property
+    def cuts(self) -> str:
+        """From when on each stream counts live, beside its history; owner: backfill."""
+        return f"{self.project}.cuts"
+
+    @property
     def predictions(self) -> str:
         """Predictions with their features as served; owner: serve."""
         return f"{self.project}.predictions"

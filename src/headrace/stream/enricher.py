@@ -20,6 +20,7 @@ from headrace.log.contract import Log, Topic, Transaction
 from headrace.schema.avro import decode, encode_block, nullable_schema
 from headrace.schema.contract import AvroSchema, Schemas
 from headrace.stream.changes import Lookups
+from headrace.stream.cuts import Cuts
 from headrace.stream.edges import live
 from headrace.stream.enrichment import Enrichment, enriched_columns
 from headrace.stream.intake import Intake
@@ -37,8 +38,8 @@ class Enricher:
     """Checks and joins every stream's records.
 
     The enriched record stands in the partition of its raw one. Nothing is read before every joined table has been
-    loaded once. cuts: for streams (by title) whose history was backfilled, the instant (ms) from which on the live
-    stream counts. limit: of records in one micro-batch (a batch of the log is never cut, so it may be a few more).
+    loaded once. The cuts of streams whose history is backfilled are taken up before each step (`stream.cuts`).
+    limit: of records in one micro-batch (a batch of the log is never cut, so it may be a few more).
     """
 
     def __init__(
@@ -47,18 +48,13 @@ class Enricher:
         log: Log,
         schemas: Schemas,
         *,
-        cuts: Mapping[str, int] | None = None,
         limit: int = 32_768,
         timed: Timed = lambda part: nullcontext(),
     ) -> None:
         self._log, self._schemas, self._limit, self._timed = log, schemas, limit, timed
         self._topics = Topics.of(declaration)
         streams = declaration.streams.values()
-        begin = dict(cuts or {})
-        self._channels = {
-            stream.topic: _Channel(stream, self._topics, log, schemas, timed, begin.get(stream.title))
-            for stream in streams
-        }
+        self._channels = {stream.topic: _Channel(stream, self._topics, log, schemas, timed) for stream in streams}
         joined = {join.table.title: join.table for stream in streams for join in stream.joins}
         self._joined = [(table, self._topics.table(title)) for title, table in joined.items()]
         self._writer = log.writer(ROLE)
@@ -67,12 +63,14 @@ class Enricher:
     def _begin(self) -> None:
         committed = self._log.committed(ROLE)
         self._mark = committed.mark
+        self._cuts = Cuts(self._log, self._schemas, self._topics.cuts)
         self._intake = Intake(self._log, list(self._channels), committed.positions)
         self._lookups = Lookups(self._log, self._schemas, self._joined)
 
     def step(self) -> int:
         """Takes one micro-batch, or passes one mark; how many records (a mark in one partition counts as one)."""
         try:
+            self._take_up_cuts()
             for topic in self._intake.join():
                 self._channels[topic].open()
             if not self._lookups.ready(self._mark):
@@ -92,6 +90,14 @@ class Enricher:
         self._writer.close()
         for channel in self._channels.values():
             channel.close()
+
+    def _take_up_cuts(self) -> None:
+        """Judges by the newest cuts, and lets it be known: all that is committed later is judged so."""
+        if self._cuts.advance():
+            for channel in self._channels.values():
+                channel.begin_at(self._cuts.known)
+            with self._writer.transaction() as transaction:
+                transaction.commit({(self._topics.cuts, 0): self._cuts.position})
 
     def _process(self, batches: Sequence[Batch], since: Mapping[Partition, int]) -> int:
         by_topic: dict[str, list[Batch]] = defaultdict(list)
@@ -139,12 +145,10 @@ class _Output:
 class _Channel:
     """One stream on its way from its raw topic to its enriched and dead ones."""
 
-    def __init__(
-        self, stream: StreamDef, topics: Topics, log: Log, schemas: Schemas, timed: Timed, cut: int | None
-    ) -> None:
+    def __init__(self, stream: StreamDef, topics: Topics, log: Log, schemas: Schemas, timed: Timed) -> None:
         self._stream, self._log, self._schemas, self._timed = stream, log, schemas, timed
         self._enriched, self._dead = topics.enriched(stream.title), topics.dead(stream.title)
-        self._enrichment = Enrichment(stream, live(stream, cut))
+        self._enrichment = Enrichment(stream, live(stream))
         self._columns = enriched_columns(stream)
         self._issued = Issued(log, stream.topic, self._dead)
         self._partitions = 0
@@ -157,6 +161,11 @@ class _Channel:
         schema = nullable_schema(self._enriched, self._columns)
         self._schema_id = self._schemas.register(f"{self._enriched}-value", schema).id
         self._reader = self._raw_schema()
+
+    def begin_at(self, cuts: Mapping[str, int]) -> None:
+        """Refuses from now on what lies before the stream's cut."""
+        self._enrichment.close()
+        self._enrichment = Enrichment(self._stream, live(self._stream, cuts.get(self._stream.title)))
 
     def close(self) -> None:
         self._enrichment.close()
