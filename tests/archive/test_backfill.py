@@ -315,7 +315,7 @@ def test_other_streams_and_tables_that_are_not_loaded_are_refused(shop: Any) -> 
     from headrace.archive.backfill import backfill
 
     path, where = shop.csv("sales.csv", rows(1)), (shop.archive, shop.log, shop.registry)
-    with pytest.raises(SourceError, match=r"stream nothing: project shop has none.*name one of sale"):
+    with pytest.raises(SourceError, match=r"stream 'nothing': project shop has none.*name one of sale"):
         backfill(shop.declaration, "nothing", [path], UNTIL, *where)
     with pytest.raises(SourceError, match=r"its tables \(store\) were not loaded yet"):
         backfill(shop.declaration, "sale", [path], UNTIL, *where)

@@ -113,7 +113,7 @@ def backfill(
     >>> backfill(fraud, "chargeback", [file], 5_000, *where).entered
     1
     """
-    definition = _stream(declaration, stream)
+    definition = declaration.stream(stream)
     archive = archive.knowing(schemas(declaration))
     topic = Topics.of(declaration).enriched(stream)
     by_id = {file.id: file for file in (HistoryFile(Path(path), definition, timezone) for path in files)}
@@ -205,16 +205,6 @@ class _Intake:
         nowhere = pa.nulls(len(table), pa.int64())
         table = table.append_column(LOG_PARTITION, nowhere).append_column(LOG_OFFSET, nowhere)
         return table.select(self._schema.names).cast(self._schema)
-
-
-def _stream(declaration: Declaration, title: str) -> StreamDef:
-    if title not in declaration.streams:
-        raise SourceError(
-            f"stream {title}",
-            f"project {declaration.name} has none",
-            f"name one of {', '.join(declaration.streams)}",
-        )
-    return declaration.streams[title]
 
 
 def _newest(declaration: Declaration, stream: StreamDef, log: Log, registry: Schemas) -> dict[str, pa.Table]:

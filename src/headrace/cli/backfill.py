@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_project
@@ -76,7 +77,7 @@ def backfill(
     for one in report.files:
         dead = ", ".join(f"{count:,} {reason}" for reason, count in sorted(one.dead.items())) or "none"
         again = " (it was here before)" if one.again else ""
-        console.print(f"{one.path.name}: {one.entered:,} records in the archive{again}; refused: {dead}")
+        console.print(f"{escape(one.path.name)}: {one.entered:,} records in the archive{again}; refused: {dead}")
         if one.letters and one.dead:
-            console.print(f"  the refused rows: {one.letters}", soft_wrap=True)
+            console.print(f"  the refused rows: {escape(one.letters)}", soft_wrap=True)
     console.print(f"{report.tiles:,} tiles of history")

@@ -6,10 +6,13 @@ Examples are what is labelled: the points of a time grid per active entity, or e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from headrace.declare.duration import milliseconds, span
 from headrace.declare.records import Stream
+
+RESERVED: Final = ("t", "label", "naive")
+"""Names of columns that a training set has beside the request and the features."""
 
 FutureAggregate = Literal["count", "sum", "mean", "min", "max"]
 

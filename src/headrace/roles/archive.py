@@ -6,7 +6,8 @@ from typing import Final
 
 from headrace.archive.sink import ArchiveSink
 from headrace.log.consumer import Consumer
-from headrace.roles.context import Context, Progress
+from headrace.roles.context import Context
+from headrace.roles.progress import Progress
 
 SETTLE: Final = 1.0
 """Seconds that a row waits at most before it is committed, when live; under replay it waits for a rest only."""

@@ -18,9 +18,8 @@ from headrace.declare.declaration import (
     TableDef,
     WindowFeature,
 )
-from headrace.declare.label import Each
+from headrace.declare.label import RESERVED, Each
 from headrace.declare.parts import Function, Parts
-from headrace.declare.resolve.labels import RESERVED
 from headrace.declare.resolve.streams import call, typed
 from headrace.declare.row import Row, columns_used, relation
 from headrace.declare.types import ColumnType
