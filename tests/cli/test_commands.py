@@ -177,7 +177,7 @@ def test_a_parquet_file_that_breaks_off_is_told(tmp_path: Path) -> None:
 
 
 def test_dead_letters_are_shown_as_they_are(tmp_path: Path) -> None:
-    """Times that no calendar has, and texts that look like markup."""
+    """A time that no calendar has stays the number that it is, and can be given back."""
     far = 253_402_300_800_000
     enriched(tmp_path, {**GOOD, "paid_at": far}, {**GOOD, "amount": -1.0})
     listed = run(tmp_path, "deadletters", "list", str(FRAUD))

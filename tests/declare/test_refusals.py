@@ -101,6 +101,9 @@ WRONG = {
     "reserved feature": ('"day": calendar', '"label": calendar', "now.label", "system", "rename"),
     "pipeline parameter": ("depth: int = 6", "holdout: int = 6", "model train", "pipeline", "rename"),
     "label of text": ("future.sum(sale.units", "future.max(sale.region", "label units_next_7d", "Str", "number"),
+    "on= of no key": ("enrich(Sale, Supplier)", 'enrich(Sale, Supplier, on={"skuu": "region"})', "enrich sales",
+                      "'skuu' is not a key", "sku"),
+    "name that is no text": ('hr.Project("demand"', "hr.Project(7", "project 7", "prefix", "letters"),
     "one table by two columns": ("@demand.windows", "@demand.enrich(Sale, Supplier, on={'sku': 'region'})\n"
                                  "def more(sale, supplier):\n    return {'lead': supplier.lead_days}\n\n"
                                  "@demand.windows",

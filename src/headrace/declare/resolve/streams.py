@@ -193,6 +193,14 @@ def _enrichment(
 
 def _joins(part: EnrichPart, tables: Mapping[str, TableDef]) -> Iterator[Join]:
     subject = f"enrich {part.function.__name__}"
+    keys = [key for table in part.tables for key in table.key]
+    for key in part.on:
+        if key not in keys:
+            raise DeclarationError(
+                subject,
+                f"on={key!r} is not a key of its tables",
+                f"use {', '.join(keys) or 'no on= without a table'}",
+            )
     for table in part.tables:
         on = tuple(part.on.get(name, name) for name in table.key)
         for key, name in zip(table.key, on, strict=True):
