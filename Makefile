@@ -40,3 +40,5 @@ lock: install
 
 clean:
 	rm -rf .venv .headrace examples/*/.headrace examples/*/data
+	rm -rf .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +

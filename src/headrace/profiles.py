@@ -10,7 +10,8 @@ import os
 import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from headrace.declare.declaration import Declaration
 from headrace.declare.topics import Topics
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from headrace.archive.delta import Archive
     from headrace.features.contract import OnlineStore
     from headrace.models.registry import Registry
+
+_MOST_PARTITIONS: Final = 99_999
+"""Ids of records hold a partition in five digits."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,17 @@ class Profile:
 
     def _path(self, address: str) -> Path:
         path = self.home / address
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._closed(path.parent, str(error.strerror)) from error
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise self._closed(path.parent, "no right to write there")
         return path
+
+    def _closed(self, folder: Path, cause: str) -> ProfileError:
+        remedy = "let this user write there, or choose another place with --home"
+        return ProfileError(f"profile {self.name}", f"nothing can be kept in {folder}: {cause}", remedy)
 
     def _split(self, seam: str, url: str) -> tuple[str, str]:
         scheme, colon, address = url.partition(":")
@@ -100,31 +113,65 @@ class Profile:
 
 
 def read_profile(declaration: Declaration, name: str = "local", home: Path | None = None) -> Profile:
-    """The profile of a project by name.
+    """The profile of a project by name; ProfileError names what is wrong in headrace.toml.
 
     home, else HEADRACE_HOME, overrides where it lives; HEADRACE_SERVER the server's address.
     """
     folder = declaration.path.parent
-    file = folder / "headrace.toml"
-    tables: dict[str, Any] = {}
-    if file.is_file():
-        try:
-            tables = tomllib.loads(file.read_text()).get("profiles", {})
-        except tomllib.TOMLDecodeError as error:
-            raise ProfileError(f"{file}", f"it is not TOML: {error}", "correct it") from error
+    tables = _tables(folder / "headrace.toml")
     if name not in tables and name != "local":
         raise ProfileError(
-            f"profile {name}", f"{file.name} has {', '.join(tables) or 'no profiles'}", f"add [profiles.{name}]"
+            f"profile {name}", f"headrace.toml has {', '.join(tables) or 'no profiles'}", f"add [profiles.{name}]"
         )
     given = dict(tables.get(name, {}))
+    if "HEADRACE_SERVER" in os.environ:
+        given["server"] = os.environ["HEADRACE_SERVER"]
+    for key, value in given.items():
+        _check(f"profile {name}", key, value)
     named = home or os.environ.get("HEADRACE_HOME")
     place = Path.cwd() / named if named else folder / given.get("home", ".headrace")
     given.pop("home", None)
-    known = {field.name for field in fields(Profile)} - {"name", "home"}
-    for key in given:
-        if key not in known:
-            raise ProfileError(f"profile {name}", f"{key!r} is not a setting", f"use {', '.join(sorted(known))}")
-    if "HEADRACE_SERVER" in os.environ:
-        given["server"] = os.environ["HEADRACE_SERVER"]
-    profile = Profile(name, place.resolve())
-    return replace(profile, **given)
+    return replace(Profile(name, place.resolve()), **given)
+
+
+def _tables(file: Path) -> dict[str, dict[str, Any]]:
+    """The profiles that a headrace.toml holds, by name; none where there is no file."""
+    if not file.is_file():
+        return {}
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ProfileError(f"{file}", f"it is not TOML: {error}", "correct it") from error
+    for key in found:
+        if key != "profiles":
+            raise ProfileError(f"{file}", f"{key!r} means nothing there", "write tables [profiles.<name>] only")
+    profiles = found.get("profiles", {})
+    for name, table in profiles.items() if isinstance(profiles, dict) else [("profiles", profiles)]:
+        if not isinstance(table, dict):
+            raise ProfileError(f"{file}", f"{name} is {table!r}, not a table", "write a table [profiles.<name>]")
+    return dict(profiles)
+
+
+def _check(subject: str, key: str, value: Any) -> None:
+    """Refuses a setting that does not exist, or a value that it cannot have."""
+    known = {field.name for field in fields(Profile)} - {"name"}
+    if key not in known:
+        raise ProfileError(subject, f"{key!r} is not a setting", f"use {', '.join(sorted(known))}")
+    found, good, remedy = f"{key} = {value!r}", isinstance(value, str) and bool(value), "write a text in quotes"
+    if key == "partitions":
+        good = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_PARTITIONS
+        remedy = f"write a whole number from 1 to {_MOST_PARTITIONS}"
+    elif key == "clock":
+        good, remedy = value in ("wall", "marks"), "write 'wall', or 'marks' for a replay"
+    elif key == "server":
+        good, remedy = good and _is_address(value), "write an address such as 'http://127.0.0.1:8000'"
+    if not good:
+        raise ProfileError(subject, f"{found} cannot be", remedy)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is not a number, or not one of 16 bits
+        return False

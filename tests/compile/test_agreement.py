@@ -19,9 +19,10 @@ from ibis.backends.sql.dialects import Flink
 
 from headrace.compile import duckdb, flink
 from headrace.compile.allowed import ALLOWED
-from headrace.compile.kinds import INT_MAX, INT_MIN, LATEST
+from headrace.compile.kinds import INT_MAX, INT_MIN
 from headrace.compile.letters import LOWER, UPPER
 from headrace.compile.scalar import Scalar, compile_scalar
+from headrace.declare.instant import LATEST
 from headrace.declare.row import relation
 from headrace.declare.types import ColumnType
 from headrace.errors import FeatureError

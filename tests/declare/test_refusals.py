@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.compile.load import load
+from headrace.declare.declaration import Lookup
 from headrace.errors import DeclarationError
 
 GOOD = """
@@ -100,6 +101,37 @@ WRONG = {
     "reserved feature": ('"day": calendar', '"label": calendar', "now.label", "system", "rename"),
     "pipeline parameter": ("depth: int = 6", "holdout: int = 6", "model train", "pipeline", "rename"),
     "label of text": ("future.sum(sale.units", "future.max(sale.region", "label units_next_7d", "Str", "number"),
+    "on= of no key": ("enrich(Sale, Supplier)", 'enrich(Sale, Supplier, on={"skuu": "region"})', "enrich sales",
+                      "'skuu' is not a key", "sku"),
+    "name that is no text": ('hr.Project("demand"', "hr.Project(7", "project 7", "prefix", "letters"),
+    "one table by two columns": ("@demand.windows", "@demand.enrich(Sale, Supplier, on={'sku': 'region'})\n"
+                                 "def more(sale, supplier):\n    return {'lead': supplier.lead_days}\n\n"
+                                 "@demand.windows",
+                                 "enrich more", "by region, and another enrichment of Sale by sku", "on="),
+    "one name for two expressions": (
+        "@demand.windows",
+        "class Offer(Stream, topic='shop.offers', key='sku', time='at'):\n"
+        "    sku: Str\n    region: Str\n    at: Time\n\n"
+        "@demand.enrich(Offer)\ndef offers(offer):\n    return {'category': offer.region}\n\n@demand.windows",
+        "column category of enriched offer", "sale has a column of this name from another expression", "rename"),
+    "grid that stands still": ('hr.grid("7d"', 'hr.grid("0s"', "grid", "'0s' is no time", "longer"),
+    "no one is active": ('active="28d"', 'active="0d"', "grid", "'0d' is no time", "longer"),
+    "hop of nothing": ('every="1h"', 'every="0s"', "windows history", "'0s' is no time", "longer"),
+    "window of nothing": ('"7d", per="1d"', '"0s", per="1d"', "window.rate", "'0s' is no time", "longer"),
+    "rate per nothing": ('per="1d"', 'per="0h"', "window.rate", "'0h' is no time", "longer"),
+    "future of nothing": (
+        'future.sum(sale.units, "7d")', 'future.sum(sale.units, "0s")', "future.sum", "'0s'", "longer"),
+    "refresh of nothing": (
+        'key="sku"):\n    sku: Str\n    category',
+        'key="sku", refresh="0s"):\n    sku: Str\n    category',
+                           "table Supplier", "'0s' is no time", "longer"),
+    "longer than time": ('active="28d"', 'active="99999999999d"', "grid", "longer than a hundred years", "shorter"),
+    "digits of another script": ('active="28d"', 'active="٢d"', "grid", "not a duration", "7d"),
+    "not a stream": (
+        "@demand.check(Sale)", "@demand.check('Sale')", "project demand", "'Sale' is not a Stream", "class"),
+    "not a table": ("enrich(Sale, Supplier)", "enrich(Sale, Sale)", "project demand", "is not a Table", "class"),
+    "no examples": (
+        'examples=hr.grid("7d", active="28d")', 'examples="7d"', "project demand", "draws none", "grid"),
     "duplicate windows": ("@demand.features", "@demand.windows(Sale)\ndef history(sale):\n    return {}\n\n"
                           "@demand.features", "windows history", "two", "rename"),
 }  # fmt: skip
@@ -137,3 +169,76 @@ def test_a_views_identity_is_its_definition(tmp_path: Path) -> None:
     added = '"new": window.max(sale.units, "7d", by="sku"), "sales_7d"'
     after = load(write(tmp_path, GOOD.replace('"sales_7d"', added, 1)))
     assert set(before.views) < set(after.views)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("demand.frobnicate()", "AttributeError: 'Project' object has no attribute 'frobnicate'"),
+        ("hr.grid('7d')", "TypeError: "),
+        ("int('seven')", "ValueError: invalid literal"),
+        ("{}['speed']", "KeyError: 'speed'"),
+        ("1 / 0", "ZeroDivisionError: "),
+        ("import headrace_of_no_kind", "ModuleNotFoundError: No module named 'headrace_of_no_kind'"),
+        ("nothing", "NameError: name 'nothing' is not defined"),
+        ("open('/nowhere/at/all')", "FileNotFoundError: "),
+        ("assert False, 'not yet'", "AssertionError: not yet"),
+        ("def x(:", "SyntaxError: invalid syntax"),
+    ],
+)
+def test_what_a_project_file_raises_is_told_with_its_line(wrong: str, words: str, tmp_path: Path) -> None:
+    line = GOOD.rstrip("\n").count("\n") + 2
+    with pytest.raises(DeclarationError) as refused:
+        load(write(tmp_path, GOOD.rstrip("\n") + f"\n{wrong}\n"))
+    assert f"project.py, line {line}: {words}" in refused.value.cause
+    assert refused.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("windw.max(sale.units)", "NameError: name 'windw' is not defined"),
+        ("[][3]", "IndexError: list index out of range"),
+    ],
+)
+def test_what_a_decorated_function_raises_is_told_with_its_line(wrong: str, words: str, tmp_path: Path) -> None:
+    text = GOOD.replace('window.rate(sale.units, "7d", per="1d", by="sku")', wrong)
+    line = text[: text.index(wrong)].count("\n") + 1
+    with pytest.raises(DeclarationError, match="windows history") as refused:
+        load(write(tmp_path, text))
+    assert f"project.py, line {line}: {words}" in refused.value.cause
+
+
+def test_a_project_of_two_names_is_one(tmp_path: Path) -> None:
+    assert load(write(tmp_path, GOOD + "\nalso = demand\n")).name == "demand"
+
+
+def test_streams_may_share_a_derived_column_of_one_expression(tmp_path: Path) -> None:
+    offer = """
+class Offer(Stream, topic='shop.offers', key='sku', time='at', lateness='0s', skew='0s'):
+    sku: Str
+    region: Str
+    units: Int
+    price: Float
+    at: Time
+
+@demand.enrich(Offer)
+def offers(offer):
+    return {'revenue': offer.units * offer.price}
+"""
+    found = load(write(tmp_path, GOOD + offer))
+    assert found.streams["offer"].lateness == 0
+    assert "revenue" in found.streams["offer"].enriched
+
+
+def test_the_examples_own_way_to_a_table_is_the_requests(tmp_path: Path) -> None:
+    """The outcome's stream joins the table by a column that no request has."""
+    fraud = (Path(__file__).parents[1] / "projects" / "fraud.py").read_text()
+    shop = fraud.replace("    lost: Float\n", "    lost: Float\n    shop: Str\n").replace(
+        "@fraud.windows",
+        "@fraud.enrich(Chargeback, Merchant, on={'merchant': 'shop'})\n"
+        "def judged(chargeback, merchant):\n    return {'risky': merchant.risk}\n\n\n@fraud.windows",
+    )
+    lookup = load(write(tmp_path, shop)).resolution[0]
+    assert isinstance(lookup, Lookup)
+    assert lookup.join.on == ("merchant",)

@@ -165,7 +165,7 @@ def test_a_live_project(live: Live) -> None:
         return live.pay(f"probe-{time.monotonic_ns()}", "another card", 10.0)["unknown"] is False
 
     live.wait("the roles came back", after)
-    live.wait("no role is behind", lambda: sum(role["lag"] for role in live.status()["roles"].values()) == 0)
+    live.wait("no role is behind", lambda: sum(role["lag"] or 0 for role in live.status()["roles"].values()) == 0)
     assert live.status()["model"]["version"] == 1
 
     live.process.send_signal(signal.SIGINT)

@@ -110,9 +110,13 @@ class Shop:
         records = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
         self.producer.send_rows(records, [row[-1] for row in rows], headers)
 
-    def send_bytes(self, value: bytes, arrival: int, partition: int = 0) -> None:
+    def send_bytes(
+        self, value: bytes, arrival: int, partition: int = 0, headers: Mapping[str, bytes] | None = None
+    ) -> None:
         with transaction_in_turn(self.log, "producers") as transaction:
-            transaction.append("shop.sales", partition, Framed.of([Record(b"k", value, {}, arrival)], now=0))
+            transaction.append(
+                "shop.sales", partition, Framed.of([Record(b"k", value, headers or {}, arrival)], now=0)
+            )
 
     def enriched(self) -> list[dict[str, Any]]:
         topic = self.topics.enriched("sale")

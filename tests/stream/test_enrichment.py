@@ -155,11 +155,55 @@ def test_a_repair_that_fails_again_keeps_its_id(shop: Any) -> None:
     assert second.arrival == 11_000
 
 
-def test_a_malformed_repair_is_undecodable(shop: Any) -> None:
-    shop.send(("a", "s", 1, 1.0, 10_000, 10_500), headers=[{"headrace-repairs": b"elsewhere/0/1"}])
-    shop.drain(shop.enricher())
-    assert [letter.reason for letter in shop.dead()] == ["undecodable"]
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"elsewhere/0/1",
+        b"shop.sales/0/9223372036854775808",
+        b"shop.sales/9999999999999999999999/0",
+        b"shop.sales/0/" + b"9" * 5_000,
+        "shop.sales/0/٣".encode(),
+        b"shop.sales/0/-1",
+        b"shop.sales/0/0\n",
+        b"\xff\x00",
+        b"",
+    ],
+)
+def test_a_malformed_repair_is_undecodable(shop: Any, header: bytes) -> None:
+    row = ("a", "s", 1, 1.0, 10_000, 10_500)
+    shop.send(row, headers=[{"headrace-repairs": header}])
+    enricher = shop.enricher()
+    shop.drain(enricher)
+    (letter,) = shop.dead()
+    assert (letter.reason, letter.value["sku"]) == ("undecodable", "a")
+    assert "not the id of a dead letter" in letter.detail
     assert shop.enriched() == []
+    shop.now = 11_000
+    assert replay(shop.producer, shop.dead()) == 1  # now it carries the id of a dead letter
+    shop.drain(enricher)
+    assert [row["sku"] for row in shop.enriched()] == ["a"]
+
+
+def test_a_repair_of_what_is_no_dead_letter_is_undecodable(open_shop: Any) -> None:
+    """A forged id would count a second time beside the good record that has it."""
+    shop = open_shop(partitions=1)
+    shop.send(("good", "s", 1, 1.0, 10_000, 10_500), ("bad", "s", -1, 1.0, 10_000, 10_500))
+    enricher = shop.enricher()
+    shop.drain(enricher)
+    ids = ["shop.sales/0/0", "shop.sales/0/77", "shop.sales/7/0"]
+    for _ in range(2):  # its own dead letter does not make the id one
+        for forged in ids:
+            header = {"headrace-repairs": forged.encode()}
+            shop.send(("forged", "s", 1, 1.0, 10_000, 11_000), headers=[header])
+            shop.send_bytes(b"nonsense", 11_000, headers=header)
+            shop.drain(enricher)
+    assert [row["sku"] for row in shop.enriched()] == ["good"]
+    letters = [letter for letter in shop.dead() if letter.reason == "undecodable"]
+    assert len(letters) == 12
+    assert not {letter.id for letter in letters} & set(ids)
+    assert {letter.detail.split(",")[0] for letter in letters if letter.value} == {
+        f"the header headrace-repairs is '{forged}'" for forged in ids
+    }
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,33 @@ def test_an_overflowing_sum_is_an_error(shop: Any) -> None:
     shop.views = {"total_units": shop.views["total_units"]}
     object.__setattr__(shop.views["total_units"], "expression", record * 1_000_000)
     shop.drain(shop.enricher())
-    with pytest.raises(RoleError, match="total_units"):
+    told = r"view total_units: the sum of key 'a\|X' in the hop from 1970-01-01T00:00:10Z on .*cast\('float64"
+    with pytest.raises(RoleError, match=told):
+        shop.tiler().step()
+
+
+def test_a_sum_that_overflows_with_what_was_there_tells_where(shop: Any) -> None:
+    shop.views = {"total_units": shop.views["total_units"]}
+    record = shop.views["total_units"].expression
+    object.__setattr__(shop.views["total_units"], "expression", record * 1_000_000)
+    shop.send(("a", "x", 9 * 10**12, 1.0, 10_000, 10_000), ("b", "x", 9 * 10**12, 1.0, 10_000, 10_000))
+    enricher, tiler = shop.enricher(), shop.tiler()
+    shop.drain(enricher, tiler)
+    shop.send(("a", "x", 1, 1.0, 10_000, 10_000), ("b", "x", 9 * 10**12, 1.0, 10_000, 10_000))
+    shop.drain(enricher)
+    for _ in range(2):  # it is an error each time: nothing is passed over
+        with pytest.raises(RoleError, match=r"the sum of key 'b\|X' in the hop from 1970-01-01T00:00:10Z on"):
+            tiler.step()
+
+
+def test_an_expression_that_overflows_tells_where(shop: Any) -> None:
+    shop.views = {name: shop.views[name] for name in ("total_units", "ends_units")}
+    for view in shop.views.values():
+        object.__setattr__(view, "expression", view.expression * 10**12)
+    rows = [(f"k{n}", "x", n, 1.0, 75_000 + n, 80_000) for n in range(20)]
+    shop.send(*rows, ("k61", "x", 10**7, 1.0, 76_500, 80_000), *rows)
+    shop.drain(shop.enricher())
+    with pytest.raises(RoleError, match=r"the expression of key 'k61\|X' in the hop from 1970-01-01T00:01:16Z on"):
         shop.tiler().step()
 
 

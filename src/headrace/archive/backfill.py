@@ -21,17 +21,19 @@ import pyarrow.dataset as ds
 from deltalake.exceptions import DeltaError
 
 from headrace.archive.columns import LOG_OFFSET, LOG_PARTITION, schemas
+from headrace.archive.cut import begin_cut
 from headrace.archive.delta import Archive
 from headrace.archive.files import HistoryFile
 from headrace.archive.letters import Letters
 from headrace.archive.listing import publish
-from headrace.archive.manifest import CUT, BackfillEpoch, complete, epochs, file_note
+from headrace.archive.manifest import BackfillEpoch, complete, epochs, file_note
 from headrace.declare.declaration import Declaration, StreamDef
 from headrace.declare.topics import Topics
 from headrace.errors import SourceError
 from headrace.log.contract import Log
 from headrace.schema.contract import Schemas
 from headrace.stream.changes import Lookups
+from headrace.stream.cuts import Cuts
 from headrace.stream.edges import history
 from headrace.stream.enrichment import Enrichment
 
@@ -88,14 +90,16 @@ def backfill(
     *,
     lookups: Mapping[str, pa.Table] | None = None,
     timezone: str | None = None,
+    catch_up: Callable[[], None] = lambda: None,
+    patience: float = 60.0,
     progress: Advance = lambda done, total: None,
 ) -> BackfillReport:
     """Brings files of a stream (by its title) into the archive, and their tiles to the topic of history.
 
     until: the stream's cut, ms; it is the same for every backfill of the stream. lookups: the joined tables' rows
-    by title; None takes the newest that the tables role has loaded. timezone: of times that carry none.
-    progress: is told rows done and rows in all. SourceError where a file cannot be used; what was refused row by
-    row is in the report, and listed in a Parquet file beside the archive.
+    by title; None takes the newest that the tables role has loaded. timezone: of times that carry none. catch_up,
+    patience: as for `archive.cut.begin_cut`. progress: is told rows done and rows in all. SourceError where a file
+    cannot be used; what was refused row by row is in the report, and listed in a Parquet file beside the archive.
 
     >>> import tempfile
     >>> from headrace.declare.load import read_project
@@ -109,12 +113,13 @@ def backfill(
     >>> backfill(fraud, "chargeback", [file], 5_000, *where).entered
     1
     """
-    definition = _stream(declaration, stream)
+    definition = declaration.stream(stream)
     archive = archive.knowing(schemas(declaration))
     topic = Topics.of(declaration).enriched(stream)
     by_id = {file.id: file for file in (HistoryFile(Path(path), definition, timezone) for path in files)}
     joined = _newest(declaration, definition, log, registry) if lookups is None else lookups
-    _cut(archive, topic, definition, until)
+    cuts = Cuts(log, registry, Topics.of(declaration).cuts)
+    begin_cut(archive, log, cuts, topic, definition, until, catch_up, patience)
     before = epochs(archive, topic, list(by_id))
     epoch = BackfillEpoch.of(set(by_id) - set(before), until)
     intake = _Intake(archive, topic, definition, until, joined)
@@ -200,39 +205,6 @@ class _Intake:
         nowhere = pa.nulls(len(table), pa.int64())
         table = table.append_column(LOG_PARTITION, nowhere).append_column(LOG_OFFSET, nowhere)
         return table.select(self._schema.names).cast(self._schema)
-
-
-def _stream(declaration: Declaration, title: str) -> StreamDef:
-    if title not in declaration.streams:
-        raise SourceError(
-            f"stream {title}",
-            f"project {declaration.name} has none",
-            f"name one of {', '.join(declaration.streams)}",
-        )
-    return declaration.streams[title]
-
-
-def _cut(archive: Archive, topic: str, stream: StreamDef, until: int) -> None:
-    """Remembers the cut of a stream, or sees that it is the same."""
-    known = archive.note(topic, CUT)
-    if known is None:
-        live = archive.read(
-            topic, columns=["_time"], where=ds.field(LOG_OFFSET).is_valid() & (ds.field("_time") < until)
-        )
-        if len(live):
-            raise SourceError(
-                f"backfill of {stream.title}",
-                f"the live stream already brought {len(live)} records before {until} ms, the first at "
-                f"{pc.min(live['_time'])} ms: they would count twice",
-                "choose a cut before the live stream's first record",
-            )
-        archive.append(topic, archive.known(topic).empty_table(), {}, None, {CUT: until})
-    elif known != until:
-        raise SourceError(
-            f"backfill of {stream.title}",
-            f"its cut is {known} ms, and {until} ms was asked for",
-            "use the same cut for every backfill of a stream: the live stream counts from it on",
-        )
 
 
 def _newest(declaration: Declaration, stream: StreamDef, log: Log, registry: Schemas) -> dict[str, pa.Table]:

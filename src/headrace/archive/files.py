@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import duckdb
 import pyarrow as pa
 
+from headrace.compile.duckdb import TYPES
 from headrace.compile.sql import FLOAT_TEXT, INT_TEXT
 from headrace.declare.declaration import StreamDef
 from headrace.declare.keys import quoted
@@ -34,9 +35,6 @@ _FORMATS: Final[dict[str, Literal["parquet", "csv", "json"]]] = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
-_TYPES: Final[dict[Kind, str]] = {
-    "str": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "time": "TIMESTAMP_MS",
-}  # fmt: skip
 _ZONED: Final = r".*([Zz]|[0-9][+-][0-9]{2}(:?[0-9]{2})?)"
 _LOOKS: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}.*"
 _JSON: Final[dict[Kind, str]] = {
@@ -191,7 +189,7 @@ class HistoryFile:
                 "convert the column, or declare it otherwise",
             )
         if kind.kind != "time":
-            return f"TRY_CAST({column} AS {_TYPES[kind.kind]})"
+            return f"TRY_CAST({column} AS {TYPES[kind.kind]})"
         if found == "TIMESTAMP WITH TIME ZONE":
             return f"({column} AT TIME ZONE 'UTC')::TIMESTAMP_MS"
         if self._zone is None:

@@ -14,9 +14,9 @@ from headrace.declare.topics import Topics
 from headrace.log.contract import Log, Topic
 from headrace.schema.avro import encode_block, nullable_schema
 from headrace.schema.contract import Schemas
+from headrace.stream.cuts import ROLE
 from headrace.stream.tiler import TILES, listing, tiles_of
 
-ROLE: Final = "backfill"
 _BLOCK: Final = 32_768
 
 

@@ -16,8 +16,6 @@ from headrace.archive.delta import Archive
 CUT: Final = "cut"
 """The note of a stream's cut: history before it (ms), the live stream from it on."""
 
-_ENRICHED: Final = ".enriched."
-
 
 @dataclass(frozen=True, order=True, slots=True)
 class BackfillEpoch:
@@ -70,14 +68,3 @@ def complete(
     wanted = set(found)
     notes = archive.notes(topic, [epoch.note for epoch in wanted], version)
     return {epoch for epoch in wanted if epoch.note in notes}
-
-
-def cuts(archive: Archive) -> dict[str, int]:
-    """The cut (ms) of each stream (by title) that has one: live records before it are `covered`."""
-    found = {}
-    for topic in archive.topics():
-        _, enriched, title = topic.partition(_ENRICHED)
-        cut = archive.note(topic, CUT) if enriched else None
-        if cut is not None:
-            found[title] = cut
-    return found

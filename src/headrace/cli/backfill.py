@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_project
@@ -36,8 +37,12 @@ def backfill(
     cut = milliseconds_of(until, "--until")
     log, schemas = chosen.open_log(), chosen.open_schemas()
     load_once(declaration, log, schemas, cut - 1)  # known just before the live stream begins
-    with suppress(WriterTaken):  # a running archive role does it by itself
-        catch_up(Context.of("archive", declaration, chosen))
+
+    def archived() -> None:
+        with suppress(WriterTaken):  # a running archive role does it by itself
+            catch_up(Context.of("archive", declaration, chosen))
+
+    archived()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"backfill {stream}", total=None)
@@ -50,6 +55,7 @@ def backfill(
             log,
             schemas,
             timezone=timezone,
+            catch_up=archived,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     if as_json:
@@ -71,7 +77,7 @@ def backfill(
     for one in report.files:
         dead = ", ".join(f"{count:,} {reason}" for reason, count in sorted(one.dead.items())) or "none"
         again = " (it was here before)" if one.again else ""
-        console.print(f"{one.path.name}: {one.entered:,} records in the archive{again}; refused: {dead}")
+        console.print(f"{escape(one.path.name)}: {one.entered:,} records in the archive{again}; refused: {dead}")
         if one.letters and one.dead:
-            console.print(f"  the refused rows: {one.letters}", soft_wrap=True)
+            console.print(f"  the refused rows: {escape(one.letters)}", soft_wrap=True)
     console.print(f"{report.tiles:,} tiles of history")

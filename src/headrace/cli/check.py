@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import Json, ProjectPath
@@ -25,7 +26,7 @@ def check(project: ProjectPath, as_json: Json = False) -> None:
     for title, rows in _tables(declaration):
         table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         console.print(table)
     texts = compiled(declaration)
     console.print(f"ok: {declaration.name} compiles for {', '.join(texts)}")

@@ -6,17 +6,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_project
-from headrace.declare.declaration import StreamDef
+from headrace.declare.declaration import Declaration, StreamDef
+from headrace.declare.instant import EARLIEST, LATEST, instant_text
 from headrace.errors import SourceError
 from headrace.stream.deadletters import DeadLetter, dead_letters
 from headrace.stream.deadletters import replay as feed_back
@@ -43,7 +44,7 @@ def list_(
     """List dead letters; --json gives one object a line, which `replay` takes back when it was repaired."""
     declaration, chosen = open_project(project, profile, home)
     log, schemas = chosen.open_log(), chosen.open_schemas()
-    streams = _streams(declaration.streams, stream)
+    streams = _streams(declaration, stream)
     found = [
         (definition, letter)
         for definition in streams
@@ -58,12 +59,12 @@ def list_(
     counts = Counter((definition.title, letter.reason) for definition, letter in found)
     summary = Table("stream", "reason", "records", box=None, padding=(0, 2))
     for (title, why), count in sorted(counts.items()):
-        summary.add_row(title, why, f"{count:,}")
+        summary.add_row(title, escape(why), f"{count:,}")
     console.print(summary if counts else "no dead letters")
     if counts:
         table = Table("id", "reason", "detail", box=None, padding=(0, 2))
         for _, letter in islice(found, limit):
-            table.add_row(letter.id, letter.reason, letter.detail)
+            table.add_row(*map(escape, (letter.id, letter.reason, letter.detail)))
         console.print(table)
 
 
@@ -86,57 +87,56 @@ def replay(
         )
     log, schemas = chosen.open_log(), chosen.open_schemas()
     repaired = {} if file is None else dict(_repairs(file))
-    count = 0
-    for definition in _streams(declaration.streams, stream):
+    chosen_letters: list[tuple[StreamDef, list[DeadLetter]]] = []
+    for definition in _streams(declaration, stream):
         letters = []
         for letter in dead_letters(declaration, log, schemas, definition):
             if file is not None and letter.id in repaired:
                 letters.append(replace(letter, value=repaired.pop(letter.id)))
             elif file is None and letter.reason == reason:
                 letters.append(letter)
+        chosen_letters.append((definition, letters))
+    for letter_id in repaired:
+        raise SourceError(f"dead letter {letter_id}", "there is none of this id", "keep the ids that `list` gives")
+    count = 0
+    for definition, letters in chosen_letters:
         if letters:
             producer = Producer(log, schemas, definition, partitions=chosen.partitions)
             count += feed_back(producer, letters)
-    for letter_id in repaired:
-        raise SourceError(f"dead letter {letter_id}", "there is none of this id", "keep the ids that `list` gives")
     Console().print(f"fed {count:,} records back", highlight=False)
 
 
-def _streams(known: Any, title: str | None) -> list[StreamDef]:
-    if title is not None and title not in known:
-        raise SourceError(f"stream {title!r}", "the project has no such stream", f"use {', '.join(known)}")
-    return list(known.values()) if title is None else [known[title]]
+def _streams(declaration: Declaration, title: str | None) -> list[StreamDef]:
+    return list(declaration.streams.values()) if title is None else [declaration.stream(title)]
 
 
 def _shown(stream: StreamDef, letter: DeadLetter) -> dict[str, Any]:
     value = None if letter.value is None else dict(letter.value)
     for name, kind in stream.columns.items():
         if value is not None and kind.kind == "time" and value[name] is not None:
-            value[name] = _time(value[name])
+            value[name] = instant_text(value[name]) if EARLIEST <= value[name] <= LATEST else value[name]
     return {
         "id": letter.id,
         "stream": stream.title,
         "reason": letter.reason,
         "detail": letter.detail,
-        "arrival": _time(letter.arrival),
+        "arrival": instant_text(letter.arrival),
         "value": value,
     }
 
 
 def _repairs(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        lines = file.read_text().splitlines()
-    except OSError as error:
-        raise SourceError(f"file {file}", f"it cannot be read: {error}", "name a file that exists") from error
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"file {file}", f"it cannot be read: {error}", "name a file of text in UTF-8") from error
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             yield str(row["id"]), dict(row["value"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SourceError(
                 f"{file}, line {number}", "it has no id and value", "give back lines of `deadletters list --json`"
             ) from error
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_project
+from headrace.declare.instant import minute_text
 from headrace.declare.topics import Topics
 from headrace.retraining.ledger import Ledger
 
@@ -23,6 +24,6 @@ def ledger(project: ProjectPath, profile: ProfileName = "local", home: Home = No
         return
     table = Table("at", "what", "subject", "why", box=None, padding=(0, 2))
     for entry in entries:
-        at = datetime.fromtimestamp(entry.at / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(at, entry.kind, entry.subject, str(entry.detail.get("reason", "")))
+        why = str(entry.detail.get("reason", ""))
+        table.add_row(minute_text(entry.at), entry.kind, escape(entry.subject), escape(why))
     Console().print(table if entries else "the ledger is empty: the monitor has not decided anything yet")

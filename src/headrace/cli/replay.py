@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 from headrace.cli.times import milliseconds_of
 from headrace.declare.declaration import Declaration
-from headrace.declare.duration import milliseconds
+from headrace.declare.duration import span
+from headrace.declare.instant import minute_text
 from headrace.declare.topics import Topics
 from headrace.errors import SourceError
 from headrace.replay.askers import Asking, asker
@@ -41,7 +42,7 @@ def replay(
     chosen = replace(chosen, clock="marks")
     feeds = read_feeds(declaration, feed)
     longest = longest_step(declaration)
-    size = min(longest, milliseconds(step, "--step")) if step else longest
+    size = min(longest, span(step, "--step")) if step else longest
     marks = steps(declaration, milliseconds_of(since, "--from"), milliseconds_of(until, "--to"), size)
     log = chosen.open_log()
     registry = chosen.open_registry(declaration)
@@ -70,15 +71,15 @@ def replay(
         def after(mark: int, events: int, requests: int) -> None:
             totals["events"] += events
             totals["requests"] += requests
-            day = datetime.fromtimestamp(mark / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+            day = minute_text(mark)
             progress.update(task, advance=1, description=day)
             if requests:
                 progress.console.print(f"{day}  {requests:>7,} predictions asked", highlight=False)
             for entry in islice(ledger.read(), len(told), None):
                 told.append(entry)
-                reason = entry.detail.get("reason", "")
+                reason = escape(str(entry.detail.get("reason", "")))
                 progress.console.print(
-                    f"{day}  [bold]{entry.kind}[/bold] {entry.subject}: {reason}", highlight=False
+                    f"{day}  [bold]{entry.kind}[/bold] {escape(entry.subject)}: {reason}", highlight=False
                 )
 
         replayer.run(marks, after)
@@ -92,11 +93,8 @@ def read_feeds(declaration: Declaration, given: list[str]) -> dict[str, Feed]:
     files: dict[str, list[Path]] = {}
     for text in given:
         title, equals, file = text.partition("=")
-        if not equals or title not in declaration.streams:
-            raise SourceError(
-                f"feed {text!r}",
-                "it does not name a stream",
-                f"write STREAM=FILE with {', '.join(declaration.streams)}",
-            )
+        if not equals:
+            raise SourceError(f"feed {text!r}", "it names no file", "write STREAM=FILE")
+        declaration.stream(title)
         files.setdefault(title, []).append(Path(file))
     return {title: Feed.read(declaration.streams[title], paths) for title, paths in files.items()}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_project
 from headrace.declare.declaration import Declaration
-from headrace.declare.topics import Topics
+from headrace.declare.instant import instant_text
+from headrace.declare.topics import Topics, topics_read
 from headrace.log.contract import Log
 from headrace.profiles import Profile
 from headrace.retraining.ledger import Ledger
@@ -28,62 +29,46 @@ def status(project: ProjectPath, profile: ProfileName = "local", home: Home = No
     console = Console()
     roles = Table("role", "records behind", "read", "mark", box=None, padding=(0, 2))
     for role, row in found["roles"].items():
-        roles.add_row(role, f"{row['lag']:,}", f"{row['read']:,}", row["mark"] or "")
+        roles.add_row(
+            role, *("-" if row[name] is None else f"{row[name]:,}" for name in ("lag", "read")), row["mark"]
+        )
     topics = Table("topic", "records", box=None, padding=(0, 2))
     for topic, count in found["topics"].items():
-        topics.add_row(topic, f"{count:,}")
+        topics.add_row(escape(topic), f"{count:,}")
     console.print(roles, topics)
     model = found["model"]
     console.print(
         f"model: version {model['version']}, sha256 {model['sha256'][:12]}" if model else "model: none yet"
     )
     alert = found["last_alert"]
-    console.print(f"last alert: {alert['at']} {alert['subject']}" if alert else "last alert: none")
+    console.print(f"last alert: {alert['at']} {escape(alert['subject'])}" if alert else "last alert: none")
 
 
 def report(declaration: Declaration, profile: Profile) -> dict[str, Any]:
-    """The same for a program. lag: records of its topics that a role has not read yet."""
+    """The same for a program. lag: records of its topics that a role has not read yet; None where it reads none."""
     log, topics = profile.open_log(), Topics.of(declaration)
-    sources = _sources(declaration, topics)
+    sources = topics_read(declaration)
     there = {topic.name for topic in log.topics()}
     champion = profile.open_registry(declaration).champion()
     alerts = [entry for entry in Ledger(log, profile.open_schemas(), topics.ledger).read() if entry.kind == "alert"]
     return {
         "project": declaration.name,
-        "roles": {role: _progress(log, role, [name for name in sources[role] if name in there]) for role in ROLES},
+        "roles": {role: _progress(log, role, sources.get(role), there) for role in ROLES},
         "topics": {name: sum(last - first for first, last in log.bounds(name)) for name in sorted(there)},
         "model": None if champion is None else {"version": champion.number, "sha256": champion.sha256},
-        "last_alert": None if not alerts else {"at": _time(alerts[-1].at), "subject": alerts[-1].subject},
+        "last_alert": None if not alerts else {"at": instant_text(alerts[-1].at), "subject": alerts[-1].subject},
     }
 
 
-def _sources(declaration: Declaration, topics: Topics) -> dict[str, list[str]]:
-    raw = [stream.topic for stream in declaration.streams.values()]
-    enriched = [topics.enriched(title) for title in declaration.streams]
-    changes = [topics.table(title) for title in declaration.tables]
-    return {
-        "tables": [],
-        "enrich": raw,
-        "tile": [
-            topics.enriched(title) for title in dict.fromkeys(view.stream for view in declaration.views.values())
-        ],
-        "archive": [*enriched, *changes, topics.predictions],
-        "online": [topics.tiles, topics.history, *changes],
-        "serve": [],
-        "monitor": [topics.predictions],
-    }
-
-
-def _progress(log: Log, role: str, topics: list[str]) -> dict[str, Any]:
+def _progress(log: Log, role: str, topics: list[str] | None, there: set[str]) -> dict[str, Any]:
     commit = log.committed(role)
+    mark = None if commit.mark is None else instant_text(commit.mark)
+    if topics is None:
+        return {"lag": None, "read": None, "mark": mark}
     lag = read = 0
-    for topic in topics:
+    for topic in there.intersection(topics):
         for partition, (first, last) in enumerate(log.bounds(topic)):
             position = commit.positions.get((topic, partition), first)
             lag += last - position
             read += position - first
-    return {"lag": lag, "read": read, "mark": None if commit.mark is None else _time(commit.mark)}
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {"lag": lag, "read": read, "mark": mark}

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import ibis.expr.operations as ops
 
-from headrace.compile.kinds import INT_MAX, INT_MIN, LATEST, kind_of, shift_of
+from headrace.compile.kinds import INT_MAX, INT_MIN, kind_of, shift_of
 from headrace.compile.patterns import regex
 from headrace.compile.refusals import Refusal, words
+from headrace.declare.instant import LATEST
 
 Check = Callable[[Any], Refusal | None]
 

@@ -67,17 +67,18 @@ def _pad(function: str) -> Rule:
 
 
 def _cast(node: Any, parts: Sequence[str]) -> str:
-    return f"CAST({parts[0]} AS {_TYPES[str(kind_of(node.to))]})"
+    return f"CAST({parts[0]} AS {_DUCKDB.types[str(kind_of(node.to))]})"
 
 
 def _moved(time: str, by: int) -> str:
     return f"{time} + TO_MILLISECONDS({by})"
 
 
-_TYPES: Final = {"int": "BIGINT", "float": "DOUBLE", "str": "VARCHAR", "bool": "BOOLEAN", "time": "TIMESTAMP"}
+TYPES: Final = {"int": "BIGINT", "float": "DOUBLE", "str": "VARCHAR", "bool": "BOOLEAN", "time": "TIMESTAMP"}
+"""The type of each kind of column."""
 _DUCKDB: Final = Dialect(
     quote='"',
-    types=_TYPES,
+    types=TYPES,
     rules={
         **SHARED,
         Finite: "CASE WHEN ISFINITE({0}) THEN {0} END",

@@ -9,8 +9,6 @@ import ibis.expr.operations as ops
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
-LATEST: Final = 253_402_300_799_999
-"""The last ms of the year 9999."""
 
 _SHIFTS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "D": 86_400_000, "W": 604_800_000}
 

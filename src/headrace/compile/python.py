@@ -10,10 +10,10 @@ from typing import Any, Final
 import ibis.expr.operations as ops
 
 from headrace.compile import calendar, numbers
-from headrace.compile.kinds import LATEST
 from headrace.compile.operations import Shift, ToInt, Whole
 from headrace.compile.patterns import Regex, like, regex
 from headrace.compile.sql import WHITE
+from headrace.declare.instant import LATEST
 
 Rule = str | Callable[[Any], tuple[str, Any]]
 """A template over the operands, or a function that gives it together with a constant that it calls `{k}`."""

@@ -10,9 +10,10 @@ from typing import Any, Final
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 
-from headrace.compile.kinds import LATEST, kind_of
+from headrace.compile.kinds import kind_of
 from headrace.compile.operations import Shift
 from headrace.compile.rewrites import core
+from headrace.declare.instant import LATEST
 
 Rule = str | Callable[[Any, Sequence[str]], str]
 """A template over the texts of the operands, or a function of the node and those texts."""

@@ -18,6 +18,7 @@ from headrace.declare.label import Each, Future, Grid, Outcome
 from headrace.declare.rules import Retrain, Rule
 from headrace.declare.types import ColumnType
 from headrace.declare.window import Aggregate, Family
+from headrace.errors import SourceError
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,6 +198,15 @@ class Declaration:
     monitors: Mapping[str, Rule]
     retrain: Retrain
     digest: str
+
+    def stream(self, title: str) -> StreamDef:
+        """A stream by its title, as a user names it. SourceError where there is none."""
+        if title not in self.streams:
+            known = ", ".join(self.streams)
+            raise SourceError(
+                f"stream {title!r}", f"project {self.name} has none of this name", f"name one of {known}"
+            )
+        return self.streams[title]
 
     @property
     def label_stream(self) -> StreamDef:

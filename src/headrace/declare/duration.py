@@ -12,6 +12,9 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
+LONGEST: Final = 36_525 * DAY
+"""A hundred years: every sum of an instant and a duration stays within 64 bits and Python's dates."""
+
 _UNITS: Final = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
@@ -21,14 +24,29 @@ def milliseconds(text: str, subject: str = "duration") -> int:
     >>> milliseconds("7d")
     604800000
     """
-    match = re.fullmatch(r"(\d+)(ms|s|m|h|d|w)", text) if isinstance(text, str) else None
+    match = re.fullmatch(r"([0-9]{1,18})(ms|s|m|h|d|w)", text) if isinstance(text, str) else None
     if match is None:
         raise DeclarationError(
             subject,
             f"{text!r} is not a duration",
             "write a whole number and ms, s, m, h, d or w, such as '7d'",
         )
-    return int(match[1]) * _UNITS[match[2]]
+    found = int(match[1]) * _UNITS[match[2]]
+    if found > LONGEST:
+        raise DeclarationError(subject, f"{text!r} is longer than a hundred years", "write a shorter duration")
+    return found
+
+
+def span(text: str, subject: str = "duration") -> int:
+    """Milliseconds of a duration that has a length: nothing can be repeated every "0s", nor last as long.
+
+    >>> span("1h")
+    3600000
+    """
+    found = milliseconds(text, subject)
+    if not found:
+        raise DeclarationError(subject, f"{text!r} is no time at all", "write a duration longer than that")
+    return found
 
 
 def duration_text(value: int) -> str:

@@ -6,10 +6,13 @@ Examples are what is labelled: the points of a time grid per active entity, or e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from headrace.declare.duration import milliseconds
+from headrace.declare.duration import milliseconds, span
 from headrace.declare.records import Stream
+
+RESERVED: Final = ("t", "label", "naive")
+"""Names of columns that a training set has beside the request and the features."""
 
 FutureAggregate = Literal["count", "sum", "mean", "min", "max"]
 
@@ -28,23 +31,23 @@ class future:  # noqa: N801  (reads as a namespace beside `window`)
 
     @staticmethod
     def count(horizon: str) -> Any:
-        return Future("count", None, milliseconds(horizon, "future.count"))
+        return Future("count", None, span(horizon, "future.count"))
 
     @staticmethod
     def sum(expression: Any, horizon: str) -> Any:
-        return Future("sum", expression, milliseconds(horizon, "future.sum"))
+        return Future("sum", expression, span(horizon, "future.sum"))
 
     @staticmethod
     def mean(expression: Any, horizon: str) -> Any:
-        return Future("mean", expression, milliseconds(horizon, "future.mean"))
+        return Future("mean", expression, span(horizon, "future.mean"))
 
     @staticmethod
     def min(expression: Any, horizon: str) -> Any:
-        return Future("min", expression, milliseconds(horizon, "future.min"))
+        return Future("min", expression, span(horizon, "future.min"))
 
     @staticmethod
     def max(expression: Any, horizon: str) -> Any:
-        return Future("max", expression, milliseconds(horizon, "future.max"))
+        return Future("max", expression, span(horizon, "future.max"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +66,7 @@ def outcome(expression: Any, *, match: str, within: str, silence: bool | int | f
     match: the column that the example's event and the outcome's event share. within: the delay after which
     silence means `silence`.
     """
-    return Outcome(expression, match, milliseconds(within, "outcome"), silence)
+    return Outcome(expression, match, span(within, "outcome"), silence)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def grid(every: str, *, active: str, offset: str = "0s") -> Grid:
     >>> grid("7d", active="28d").every
     604800000
     """
-    return Grid(milliseconds(every, "grid"), milliseconds(active, "grid"), milliseconds(offset, "grid"))
+    return Grid(span(every, "grid"), span(active, "grid"), milliseconds(offset, "grid"))
 
 
 def each(stream: type[Stream]) -> Each:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from headrace.declare.declaration import Declaration
+from headrace.declare.faults import FAULTS, fault_text
 from headrace.declare.project import Project
 from headrace.declare.resolve import resolve
 from headrace.errors import DeclarationError
@@ -33,11 +34,12 @@ def read_project(path: Path) -> Declaration:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError) as error:
+    except FAULTS as error:
+        del sys.modules[name]
         raise DeclarationError(
-            f"project {path}", f"{file.name} cannot be imported: {error}", "correct it"
+            f"project {path}", f"{file.name} cannot be imported: {fault_text(error, file)}", "correct it"
         ) from error
-    projects = [value for value in vars(module).values() if isinstance(value, Project)]
+    projects = list({id(value): value for value in vars(module).values() if isinstance(value, Project)}.values())
     if len(projects) != 1:
         raise DeclarationError(
             f"project {path}", f"{file.name} declares {len(projects)} projects", "declare one headrace.Project"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from headrace.declare.declaration import Calendar
-from headrace.declare.duration import milliseconds
+from headrace.declare.duration import milliseconds, span
 from headrace.declare.label import Each, Grid
 from headrace.declare.parts import CheckPart, EnrichPart, LabelPart, ModelPart, Parts, WindowsPart
 from headrace.declare.records import Stream, Table
@@ -35,12 +35,21 @@ class Project:
         keys = (entity,) if isinstance(entity, str) else tuple(entity)
         self.parts = Parts(name, keys, Calendar(timezone, holidays, dict(exceptions or {})))
 
+    def _record(self, kind: type[Stream] | type[Table], value: object) -> None:
+        if not (isinstance(value, type) and issubclass(value, kind)):
+            raise DeclarationError(
+                f"project {self.parts.name}",
+                f"{value!r} is not a {kind.__name__}",
+                f"name a class of {kind.__name__}",
+            )
+
     def _once(self, what: str, already: object) -> None:
         if already is not None:
             raise DeclarationError(f"project {self.parts.name}", f"it declares {what} twice", f"keep one {what}")
 
     def check(self, stream: type[Stream]) -> Callable[[_F], _F]:
         """Rules of a stream: the function gives {rule name: condition}; what fails is a dead letter."""
+        self._record(Stream, stream)
 
         def keep(function: _F) -> _F:
             self.parts.checks.append(CheckPart(stream, function))
@@ -55,6 +64,9 @@ class Project:
 
         on: where names differ, {key column of a table: column of the stream}.
         """
+        self._record(Stream, stream)
+        for table in tables:
+            self._record(Table, table)
 
         def keep(function: _F) -> _F:
             self.parts.enrichments.append(EnrichPart(stream, tables, dict(on or {}), function))
@@ -64,9 +76,10 @@ class Project:
 
     def windows(self, stream: type[Stream], *, every: str | None = None) -> Callable[[_F], _F]:
         """Window features over a stream's enriched records: {name: window.sum(...)}. every: their hop."""
+        self._record(Stream, stream)
 
         def keep(function: _F) -> _F:
-            hop = None if every is None else milliseconds(every, f"windows {function.__name__}")
+            hop = None if every is None else span(every, f"windows {function.__name__}")
             self.parts.windows.append(WindowsPart(stream, hop, function))
             return function
 
@@ -83,6 +96,13 @@ class Project:
 
     def label(self, stream: type[Stream], *, examples: Grid | Each) -> Callable[[_F], _F]:
         """What the model learns, told by a stream: `future.sum(...)` or `outcome(...)`."""
+        self._record(Stream, stream)
+        if isinstance(examples, Each):
+            self._record(Stream, examples.stream)
+        elif not isinstance(examples, Grid):
+            raise DeclarationError(
+                f"project {self.parts.name}", f"examples={examples!r} draws none", "use grid(...) or each(Stream)"
+            )
 
         def keep(function: _F) -> _F:
             self._once("a label", self.parts.label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from headrace.declare.duration import milliseconds
+from headrace.declare.duration import milliseconds, span
 from headrace.declare.types import ColumnType, columns_of
 from headrace.errors import DeclarationError
 
@@ -101,8 +101,8 @@ class Table(Record):
         subject = f"table {cls.__name__}"
         cls.columns = columns_of(cls)
         cls.source, cls.key, cls.valid_from = source, _names(key), valid_from
-        cls.refresh = milliseconds(refresh, subject)
-        cls.ttl = None if ttl is None else milliseconds(ttl, subject)
+        cls.refresh = span(refresh, subject)
+        cls.ttl = None if ttl is None else span(ttl, subject)
         _need(subject, "key", cls.key, cls.columns)
         if valid_from is not None:
             _need(subject, "valid_from", (valid_from,), cls.columns)

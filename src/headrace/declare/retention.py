@@ -1,4 +1,4 @@
-"""How long records are kept on the log and tiles in the store, in ms (docs/adr/0007)."""
+"""How long records are kept on the log and tiles in the store, in ms (docs/adr/0008)."""
 
 from __future__ import annotations
 

@@ -44,6 +44,11 @@ class Topics:
         return f"{self.project}.tiles.history"
 
     @property
+    def cuts(self) -> str:
+        """From when on each stream counts live, beside its history; owner: backfill."""
+        return f"{self.project}.cuts"
+
+    @property
     def predictions(self) -> str:
         """Predictions with their features as served; owner: serve."""
         return f"{self.project}.predictions"
@@ -58,3 +63,17 @@ class Topics:
         """Under replay, marks: partition 0 `opened` (all that arrived before is in), 1 `closed` (all
         that was to be asked before the next step is answered); owner: producers."""
         return f"{self.project}.clock"
+
+
+def topics_read(declaration: Declaration) -> dict[str, list[str]]:
+    """The topics that each role works off; serve and tables, which answer and ask by themselves, have none."""
+    topics = Topics.of(declaration)
+    changes = [topics.table(title) for title in declaration.tables]
+    viewed = dict.fromkeys(view.stream for view in declaration.views.values())
+    return {
+        "enrich": [stream.topic for stream in declaration.streams.values()],
+        "tile": [topics.enriched(title) for title in viewed],
+        "archive": [*(topics.enriched(title) for title in declaration.streams), *changes, topics.predictions],
+        "online": [topics.tiles, topics.history, *changes],
+        "monitor": [topics.predictions],
+    }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from headrace.declare.duration import milliseconds
+from headrace.declare.duration import span
 from headrace.errors import DeclarationError
 
 Aggregate = Literal["count", "sum", "rate", "mean", "min", "max", "variance", "stddev", "first", "last"]
@@ -48,8 +48,8 @@ def _window(
     keys = (by,) if isinstance(by, str) else tuple(by)
     if not keys:
         raise DeclarationError(subject, "it has no key", "name the key's column or columns in by=")
-    period = None if per is None else milliseconds(per, subject)
-    return Window(aggregate, expression, milliseconds(size, subject), keys, period)
+    period = None if per is None else span(per, subject)
+    return Window(aggregate, expression, span(size, subject), keys, period)
 
 
 def count(size: str, *, by: str | tuple[str, ...]) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.declare.declaration import Declaration
+from headrace.declare.label import RESERVED
 from headrace.declare.topics import Topics
 from headrace.errors import DeclarationError, FeatureError
 from headrace.features.examples import draw_examples
@@ -17,8 +17,6 @@ from headrace.features.labels import labels, mature, naive
 from headrace.features.needs import Needs
 from headrace.features.point_in_time import as_if_on_time
 from headrace.features.vector import vectors
-
-RESERVED: Final = ("t", "label", "naive")
 
 Records = Callable[[str], pa.Table]
 """From a topic's name to all its records, in their order."""

@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from headrace.compile.duckdb import TYPES
 from headrace.declare.declaration import StreamDef
 from headrace.declare.keys import quoted
 from headrace.errors import SourceError
@@ -63,6 +64,5 @@ class Feed:
 
 
 def _typed(name: str, kind: str) -> str:
-    types = {"str": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "time": "TIMESTAMP_MS"}
-    cast = f"{quoted(name)}::TIMESTAMP" if kind == "time" else quoted(name)
-    return f"CAST({cast} AS {types[kind]}) AS {quoted(name)}"
+    cast = f"CAST({quoted(name)} AS {TYPES[kind]})"
+    return f"{cast}::TIMESTAMP_MS AS {quoted(name)}" if kind == "time" else f"{cast} AS {quoted(name)}"

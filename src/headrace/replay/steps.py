@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.declare.declaration import Declaration
 from headrace.declare.duration import DAY
 from headrace.declare.label import Each, Grid
+from headrace.errors import DeclarationError
 
 
 def longest_step(declaration: Declaration) -> int:
@@ -15,6 +16,11 @@ def longest_step(declaration: Declaration) -> int:
     hops = [view.hop for view in declaration.views.values()]
     examples = declaration.label.examples
     late = [examples.stream.lateness] if isinstance(examples, Each) else []
+    if 0 in late:
+        raise DeclarationError(
+            "replay", "what is asked with arrives at the end of its step, and the examples' stream has no lateness",
+            "declare a lateness: it bounds the step",
+        )  # fmt: skip
     return min([*hops, *late], default=DAY)
 
 

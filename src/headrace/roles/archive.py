@@ -1,6 +1,6 @@
 """The archive role: enriched records, table changes and predictions to Delta tables.
 
-It keeps for ever what the log does not; so, when live, it also drops from the log what has expired (docs/adr/0007).
+It keeps for ever what the log does not; so, when live, it also drops from the log what has expired (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Final
 from headrace.archive.sink import ArchiveSink
 from headrace.log.consumer import Consumer
 from headrace.log.keeper import Keeper
-from headrace.roles.context import Context, Progress
+from headrace.roles.context import Context
+from headrace.roles.progress import Progress
 from headrace.roles.supervisor import ROLES
 
 SETTLE: Final = 1.0

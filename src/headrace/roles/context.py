@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace.declare.declaration import Declaration
-from headrace.log.batches import Positions
 from headrace.log.clock import Clock
 from headrace.log.contract import Log
 from headrace.profiles import Profile
@@ -50,21 +49,3 @@ class Context:
         while not self.stop.is_set():
             if step() == 0:
                 self.stop.wait(IDLE)
-
-
-class Progress:
-    """Publishes how far a sink has come as its group's offsets: for lag and for the replayer only."""
-
-    def __init__(self, context: Context) -> None:
-        self._writer = context.log.writer(context.role)
-        self._last: tuple[Positions, int | None] | None = None
-
-    def publish(self, positions: Positions, mark: int | None) -> None:
-        state = (dict(positions), mark)
-        if state != self._last:
-            with self._writer.transaction() as transaction:
-                transaction.commit(positions, mark)
-            self._last = state
-
-    def close(self) -> None:
-        self._writer.close()

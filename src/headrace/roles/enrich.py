@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from headrace.archive.manifest import cuts
 from headrace.roles.context import Context
 from headrace.stream.enricher import Enricher
 
 
 def run(context: Context) -> None:
-    begin = cuts(context.profile.open_archive(context.declaration))
-    enricher = Enricher(context.declaration, context.log, context.schemas, cuts=begin)
-    context.loop(enricher.step)
+    context.loop(Enricher(context.declaration, context.log, context.schemas).step)

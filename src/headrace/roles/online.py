@@ -5,7 +5,8 @@ from __future__ import annotations
 from headrace.declare.topics import Topics
 from headrace.features.online import OnlineSink
 from headrace.log.consumer import Consumer
-from headrace.roles.context import Context, Progress
+from headrace.roles.context import Context
+from headrace.roles.progress import Progress
 
 
 def run(context: Context) -> None:

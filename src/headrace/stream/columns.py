@@ -99,7 +99,13 @@ def _first_misfit(array: pa.Array, kind: ColumnType) -> int:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a character, as JSON can write it
+        return None
+    return value
 
 
 def _int(value: Any) -> int | None:

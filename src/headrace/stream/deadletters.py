@@ -14,9 +14,9 @@ from headrace.log.batches import Batch, Framed
 from headrace.log.contract import Log
 from headrace.schema.avro import decode
 from headrace.schema.contract import Schemas
-from headrace.stream.letters import DETAIL, ID, REASON
+from headrace.stream.letters import DETAIL, REASON
 from headrace.stream.producer import Producer, raw_schema
-from headrace.stream.repairs import HEADER
+from headrace.stream.repairs import DEAD_ID, HEADER
 
 _LIMIT = 10_000
 
@@ -80,4 +80,4 @@ def _letters(batches: list[Batch], schemas: Schemas, stream: StreamDef) -> Itera
         for row, (pairs, arrival) in enumerate(rows):
             found = {name: (value or b"").decode("utf-8", "replace") for name, value in pairs or ()}
             value = values.get((batch.partition, batch.offset + row))
-            yield DeadLetter(found.get(ID, ""), found.get(REASON, ""), found.get(DETAIL, ""), arrival, value)
+            yield DeadLetter(found.get(DEAD_ID, ""), found.get(REASON, ""), found.get(DETAIL, ""), arrival, value)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,9 @@ import pyarrow.compute as pc
 
 from headrace.declare.declaration import StreamDef
 from headrace.declare.duration import duration_text
+from headrace.declare.instant import LATEST, instant_text
 
 Flags = npt.NDArray[np.bool_]
-LATEST: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,10 @@ def _before(stream: StreamDef, cut: int) -> Edge:
     return Edge(
         "covered",
         lambda table: values(table, stream.time) < cut,
-        lambda row: f"{stream.time} is {_text(row[stream.time])}, and the live stream counts from {_text(cut)} on",
+        lambda row: (
+            f"{stream.time} is {instant_text(row[stream.time])}, "
+            f"and the live stream counts from {instant_text(cut)} on"
+        ),
     )
 
 
@@ -80,7 +81,9 @@ def history(stream: StreamDef, until: int) -> tuple[Edge, ...]:
         Edge(
             "covered",
             lambda table: values(table, stream.time) >= until,
-            lambda row: f"{stream.time} is {_text(row[stream.time])}, and files count before {_text(until)}",
+            lambda row: (
+                f"{stream.time} is {instant_text(row[stream.time])}, and files count before {instant_text(until)}"
+            ),
         ),
     )
 
@@ -111,7 +114,3 @@ def _range(stream: StreamDef) -> tuple[Edge, ...]:
 
 def _between(row: dict[str, Any], stream: StreamDef) -> str:
     return duration_text(abs(int(row["_arrival"]) - int(row[stream.time])))
-
-
-def _text(milliseconds: int) -> str:
-    return (datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)).isoformat()

@@ -21,12 +21,14 @@ from headrace.log.contract import Log, Topic, Transaction
 from headrace.schema.avro import decode, encode_block, nullable_schema
 from headrace.schema.contract import AvroSchema, Schemas
 from headrace.stream.changes import Lookups
+from headrace.stream.cuts import Cuts
 from headrace.stream.edges import live
 from headrace.stream.enrichment import Enrichment, enriched_columns
 from headrace.stream.intake import Intake
+from headrace.stream.issued import Issued
 from headrace.stream.letters import Letters
 from headrace.stream.producer import raw_schema
-from headrace.stream.repairs import HEADER, Id, Repairs
+from headrace.stream.repairs import Id, Repairs
 
 ROLE: Final = "enrich"
 Timed = Callable[[str], AbstractContextManager[None]]
@@ -37,8 +39,8 @@ class Enricher:
     """Checks and joins every stream's records.
 
     The enriched record stands in the partition of its raw one. Nothing is read before every joined table has been
-    loaded once. cuts: for streams (by title) whose history was backfilled, the instant (ms) from which on the live
-    stream counts. limit: of records in one micro-batch (a batch of the log is never cut, so it may be a few more).
+    loaded once. The cuts of streams whose history is backfilled are taken up before each step (`stream.cuts`).
+    limit: of records in one micro-batch (a batch of the log is never cut, so it may be a few more).
     """
 
     def __init__(
@@ -47,18 +49,13 @@ class Enricher:
         log: Log,
         schemas: Schemas,
         *,
-        cuts: Mapping[str, int] | None = None,
         limit: int = 32_768,
         timed: Timed = lambda part: nullcontext(),
     ) -> None:
         self._log, self._schemas, self._limit, self._timed = log, schemas, limit, timed
         self._topics = Topics.of(declaration)
         streams = declaration.streams.values()
-        begin = dict(cuts or {})
-        self._channels = {
-            stream.topic: _Channel(stream, self._topics, log, schemas, timed, begin.get(stream.title))
-            for stream in streams
-        }
+        self._channels = {stream.topic: _Channel(stream, self._topics, log, schemas, timed) for stream in streams}
         joined = {join.table.title: join.table for stream in streams for join in stream.joins}
         self._joined = [(table, self._topics.table(title)) for title, table in joined.items()]
         self._writer = log.writer(ROLE)
@@ -67,12 +64,14 @@ class Enricher:
     def _begin(self) -> None:
         committed = self._log.committed(ROLE)
         self._mark = committed.mark
+        self._cuts = Cuts(self._log, self._schemas, self._topics.cuts)
         self._intake = Intake(self._log, list(self._channels), committed.positions)
         self._lookups = Lookups(self._log, self._schemas, self._joined)
 
     def step(self) -> int:
         """Takes one micro-batch, or passes one mark; how many records (a mark in one partition counts as one)."""
         try:
+            self._take_up_cuts()
             for topic in self._intake.join():
                 self._channels[topic].open()
             if not self._lookups.ready(self._mark):
@@ -92,6 +91,14 @@ class Enricher:
         self._writer.close()
         for channel in self._channels.values():
             channel.close()
+
+    def _take_up_cuts(self) -> None:
+        """Judges by the newest cuts, and lets it be known: all that is committed later is judged so."""
+        if self._cuts.advance():
+            for channel in self._channels.values():
+                channel.begin_at(self._cuts.known)
+            with self._writer.transaction() as transaction:
+                transaction.commit({(self._topics.cuts, 0): self._cuts.position})
 
     def _process(self, batches: Sequence[Batch], since: Mapping[Partition, int]) -> int:
         by_topic: dict[str, list[Batch]] = defaultdict(list)
@@ -139,13 +146,12 @@ class _Output:
 class _Channel:
     """One stream on its way from its raw topic to its enriched and dead ones."""
 
-    def __init__(
-        self, stream: StreamDef, topics: Topics, log: Log, schemas: Schemas, timed: Timed, cut: int | None
-    ) -> None:
+    def __init__(self, stream: StreamDef, topics: Topics, log: Log, schemas: Schemas, timed: Timed) -> None:
         self._stream, self._log, self._schemas, self._timed = stream, log, schemas, timed
         self._enriched, self._dead = topics.enriched(stream.title), topics.dead(stream.title)
-        self._enrichment = Enrichment(stream, live(stream, cut))
+        self._enrichment = Enrichment(stream, live(stream))
         self._columns = enriched_columns(stream)
+        self._issued = Issued(log, stream.topic, self._dead)
         self._partitions = 0
 
     def open(self) -> None:
@@ -156,6 +162,11 @@ class _Channel:
         schema = nullable_schema(self._enriched, self._columns)
         self._schema_id = self._schemas.register(f"{self._enriched}-value", schema).id
         self._reader = self._raw_schema()
+
+    def begin_at(self, cuts: Mapping[str, int]) -> None:
+        """Refuses from now on what lies before the stream's cut."""
+        self._enrichment.close()
+        self._enrichment = Enrichment(self._stream, live(self._stream, cuts.get(self._stream.title)))
 
     def close(self) -> None:
         self._enrichment.close()
@@ -174,7 +185,7 @@ class _Channel:
     ) -> _Output:
         """What batches of the raw topic give. kept: what the role has kept under a name."""
         batches = sorted(batches, key=lambda batch: batch.partition)  # so that each partition's rows are together
-        repairs = Repairs(self._stream.topic, batches)
+        repairs = Repairs(self._stream.topic, batches, self._issued.holds)
         letters = Letters(self._stream.topic, batches, repairs)
         with self._timed("decode"):
             decoded = decode(batches, self._schemas, self._reader, self._stream.columns, since)
@@ -201,16 +212,15 @@ class _Channel:
         return _Output(contents, [f"repaired/{id_}" for id_ in ids])
 
     def _well_formed(self, table: pa.Table, repairs: Repairs, letters: Letters) -> pa.Table:
-        """The records but those with a malformed header of a repair."""
-        if not repairs.malformed:
+        """The records but those that claim to repair what is no dead letter."""
+        if not repairs.refused:
             return table
         places = zip(table.column("_partition").to_pylist(), table.column("_offset").to_pylist(), strict=True)
         good = []
         for place in places:
-            good.append(place not in repairs.malformed)
+            good.append(place not in repairs.refused)
             if not good[-1]:
-                cause = f"the header {HEADER} is {repairs.malformed[place]!r}, not the id of a dead letter"
-                letters.add(place, "undecodable", cause)
+                letters.add(place, "undecodable", repairs.refused[place])
         return table.filter(pa.array(good))
 
     def _blocks(self, table: pa.Table, places: npt.NDArray[np.int64]) -> Iterator[tuple[str, int, Content]]:

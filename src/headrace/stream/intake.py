@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from headrace.log.batches import Batch, Framed, Mark, Partition, Positions
@@ -27,14 +27,8 @@ class Intake:
         self._known = dict(positions)
         self._queues: dict[Partition, deque[Batch]] = {}
         self._read: dict[Partition, int] = {}
-        self._begun: dict[Partition, int] = {}
         self.positions: dict[Partition, int] = {}
         """The offset of the next record to take from each partition; it follows `take` and `pass_mark`."""
-
-    @property
-    def begun(self) -> Mapping[Partition, int]:
-        """Where reading began: records before it, in a batch that holds it, are to be skipped."""
-        return self._begun
 
     def join(self) -> list[str]:
         """Begins with the topics that exist by now; which ones are new."""
@@ -46,7 +40,7 @@ class Intake:
             for number, (first, _) in enumerate(self._log.bounds(topic)):
                 place = (topic, number)
                 self._queues[place] = deque()
-                self.positions[place] = self._read[place] = self._begun[place] = self._known.get(place, first)
+                self.positions[place] = self._read[place] = self._known.get(place, first)
         self._waiting = [topic for topic in self._waiting if topic not in there]
         return new
 

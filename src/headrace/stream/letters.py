@@ -9,9 +9,8 @@ import pyarrow as pa
 
 from headrace.log.batches import FRAMES, Batch, Block, Framed
 from headrace.schema.avro import frames
-from headrace.stream.repairs import Place, Repairs
+from headrace.stream.repairs import DEAD_ID, Place, Repairs
 
-ID: Final = "headrace-id"
 REASON: Final = "headrace-reason"
 DETAIL: Final = "headrace-detail"
 
@@ -45,7 +44,7 @@ class Letters:
     def _headers(self, place: Place) -> list[tuple[str, bytes]]:
         reason, detail = self._refused[place]
         found = str(self._repairs.ids.get(place) or f"{self._topic}/{place[0]}/{place[1]}")
-        return [(ID, found.encode()), (REASON, reason.encode()), (DETAIL, detail.encode())]
+        return [(DEAD_ID, found.encode()), (REASON, reason.encode()), (DETAIL, detail.encode())]
 
     def _originals(self) -> dict[Place, tuple[bytes | None, bytes | None, int]]:
         """Key, value and arrival of the refused records."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from headrace.compile.tiles import TILE, merge_sql, record_tiles_sql
 from headrace.declare.declaration import View
 from headrace.errors import RoleError
+from headrace.stream.overflow import ERRORS, overflow_text
 
 _WORN: Final = 1_000_000
 """So many tiles replaced, and the table is packed anew: DuckDB keeps what is deleted in parts."""
@@ -30,6 +31,7 @@ class OpenTiles:
         self.since = 0
         self._connection = connection
         self._held, self._merge = f"_held_{number}", f"_merge_{number}"
+        self._records = records
         self._replaced = 0
         with self._as_loaded(TILE.empty_table()):
             connection.execute(f"CREATE TABLE {self._held} AS FROM _loaded")
@@ -52,11 +54,12 @@ class OpenTiles:
         """The tiles of the micro-batch, merged with those held: the absolute tiles that changed, columns `TILE`."""
         try:
             merged: Any = self._connection.sql(f"EXECUTE {self._merge}").to_arrow_table()
-        except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
+        except ERRORS as error:
             raise RoleError(
                 f"view {self.view.id}",
-                f"a sum of whole numbers, or its expression, leaves 64 bits: {str(error).splitlines()[0]}",
-                "sum a float, or refuse such values with a check",
+                overflow_text(self._connection, self.view, self._records, self._held),
+                "aggregate a float (`.cast('float64')`), which makes another view with all its history, or leave "
+                "the window out, and start the role again; a check keeps such values out from then on",
             ) from error
         return merged
 

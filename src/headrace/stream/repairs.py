@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,10 @@ import pyarrow as pa
 from headrace.log.batches import Batch, Framed
 
 HEADER: Final = "headrace-repairs"
+DEAD_ID: Final = "headrace-id"
+"""The header of a dead letter that has its id."""
+_ID: Final = re.compile(rb"(.+)/([0-9]{1,9})/([0-9]{1,19})", re.DOTALL)
+_SHOWN: Final = 200
 Place = tuple[int, int]
 """Partition and offset in the raw topic."""
 
@@ -34,27 +39,35 @@ class Id:
     @classmethod
     def parse(cls, topic: str, text: bytes) -> Id | None:
         """The id of a record of that topic; None where the text is not one."""
-        parts = text.decode("utf-8", "replace").rsplit("/", 2)
-        if len(parts) != 3 or parts[0] != topic or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        match = _ID.fullmatch(text)
+        if match is None or match[1] != topic.encode() or int(match[3]) >= 2**63:
             return None
-        return cls(topic, int(parts[1]), int(parts[2]))
+        return cls(topic, int(match[2]), int(match[3]))
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 class Repairs:
-    """The repaired records among some batches of one raw topic."""
+    """The repaired records among some batches of one raw topic.
 
-    def __init__(self, topic: str, batches: Sequence[Batch]) -> None:
+    issued: whether there is a dead letter of an id. What repairs none is refused, however its id came about: it
+    would count beside the record of that id, which was good.
+    """
+
+    def __init__(self, topic: str, batches: Sequence[Batch], issued: Callable[[Id], bool]) -> None:
         self.ids: dict[Place, Id] = {}
         """For each repaired record's own place the id that it carries."""
-        self.malformed: dict[Place, bytes] = {}
-        """Those whose header is not the id of a record of this topic."""
+        self.refused: dict[Place, str] = {}
+        """Those whose header is not the id of a dead letter of this topic, with the cause."""
         for place, header in _headers(batches):
             found = Id.parse(topic, header)
             if found is None:
-                self.malformed[place] = header
+                self.refused[place] = f"the header {HEADER} is {header[:_SHOWN]!r}, not the id of a dead letter"
+            elif not issued(found):
+                self.refused[place] = (
+                    f"the header {HEADER} is {str(found)!r}, and there is no dead letter of this id"
+                )
             else:
                 self.ids[place] = found
 

@@ -11,13 +11,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from headrace.compile.duckdb import TYPES
 from headrace.declare.declaration import TableDef
 from headrace.declare.keys import quoted
 from headrace.declare.types import ColumnType
 from headrace.errors import MissingExtra, SourceError
 from headrace.stream.columns import Misfit, column_from, column_of, keys_of
 
-_TYPES: Final = {"str": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "time": "TIMESTAMP"}
 _WHOLE: Final = r"\s*[+-]?\d+(\.0*)?\s*"
 
 
@@ -79,7 +79,7 @@ def _from_file(table: TableDef, path: Path) -> pa.Table:
 
 def _cast(name: str, kind: ColumnType, given: str) -> str:
     """A column in its type, null where it does not fit."""
-    cast = f"TRY_CAST({name} AS {_TYPES[kind.kind]})"
+    cast = f"TRY_CAST({name} AS {TYPES[kind.kind]})"
     if kind.kind == "int" and given == "VARCHAR":
         return f"CASE WHEN regexp_full_match({name}, '{_WHOLE}') THEN {cast} END"
     if kind.kind == "int" and given.startswith(("DOUBLE", "FLOAT", "DECIMAL")):

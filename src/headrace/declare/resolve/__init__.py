@@ -24,7 +24,7 @@ def resolve(parts: Parts, path: Path, digest: str) -> Declaration:
     path: the project file, to which tables' relative sources refer. digest: sha256 of it.
     """
     subject = f"project {parts.name}"
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", parts.name):
+    if not isinstance(parts.name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", parts.name):
         raise DeclarationError(subject, "its name cannot prefix topics", "use small letters, digits and '_'")
     if parts.features is None or parts.label is None or parts.model is None:
         wanted = {"features": parts.features, "label": parts.label, "model": parts.model}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 
+import ibis
+
 from headrace.declare.declaration import (
     Derived,
     Feature,
@@ -16,9 +18,8 @@ from headrace.declare.declaration import (
     TableDef,
     WindowFeature,
 )
-from headrace.declare.label import Each
+from headrace.declare.label import RESERVED, Each
 from headrace.declare.parts import Function, Parts
-from headrace.declare.resolve.labels import RESERVED
 from headrace.declare.resolve.streams import call, typed
 from headrace.declare.row import Row, columns_used, relation
 from headrace.declare.types import ColumnType
@@ -73,17 +74,25 @@ def resolution_steps(
 ) -> tuple[Lookup | Resolve, ...]:
     """Everything that can be known from a request, in the order in which it becomes known.
 
-    A table is looked up by the columns that its enrichment joined it on, else by columns of its key's
-    names. An enrichment's column is resolved when all that it reads is known.
+    A table is looked up by the columns that its enrichment joined it on (that of the examples' stream first), else
+    by columns of its key's names. An enrichment's column is resolved when all that it reads is known; a name that
+    streams derive in different ways has no meaning in a request, and is refused.
     """
-    order = [label.stream, *streams]
+    order = [label.examples.stream.title() if isinstance(label.examples, Each) else label.stream, *streams]
     joins: dict[str, Join] = {}
     derived: dict[str, Derived] = {}
+    owners: dict[str, str] = {}
     for stream in (streams[title] for title in order):
         for join in stream.joins:
             joins.setdefault(join.table.title, join)
         for column in stream.derived:
-            derived.setdefault(column.name, column)
+            owner = owners.setdefault(column.name, stream.title)
+            if not _alike(derived.setdefault(column.name, column), column):
+                raise DeclarationError(
+                    f"column {column.name} of enriched {stream.title}",
+                    f"{owner} has a column of this name from another expression: a request could have one only",
+                    "rename one, or write the same expression",
+                )
     for table in tables.values():
         joins.setdefault(table.title, Join(table, table.key))
     known = set(request)
@@ -112,6 +121,12 @@ def resolution_steps(
                     "add it to entity= or to the request, or derive it from a table that the request can look up",
                 )
     return tuple(steps)
+
+
+def _alike(one: Derived, other: Derived) -> bool:
+    """Whether two derived columns are the same expression, over columns of whatever stream."""
+    texts = {str(ibis.to_sql(column.expression.name("x"), dialect="duckdb")) for column in (one, other)}
+    return len(texts) == 1 and one.type == other.type
 
 
 def resolve_features(

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from headrace.declare.declaration import Label, Model, StreamDef
-from headrace.declare.label import Each, Future, Outcome
+from headrace.declare.label import RESERVED, Each, Future, Outcome
 from headrace.declare.parts import LabelPart, ModelPart, Parts
 from headrace.declare.resolve.streams import evaluated, typed
 from headrace.declare.row import Row, relation
 from headrace.declare.types import ColumnType
 from headrace.errors import DeclarationError
 
-RESERVED: Final = ("t", "label", "naive")
-"""Names of columns that a training set has beside the request and the features."""
 _SETTINGS: Final = ("project", "archive", "registry", "until", "holdout")
 """Names of the pipeline's own parameters."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
@@ -11,6 +12,7 @@ from ibis.common.annotations import ValidationError
 from ibis.common.exceptions import IbisError
 
 from headrace.declare.declaration import Check, Derived, Join, StreamDef, TableDef
+from headrace.declare.faults import FAULTS, fault_text
 from headrace.declare.parts import EnrichPart, Function, Parts
 from headrace.declare.records import Stream, Table
 from headrace.declare.row import Row, relation
@@ -39,13 +41,13 @@ def call(function: Function, subject: str, *arguments: Any) -> dict[str, Any]:
 
 
 def evaluated(function: Function, subject: str, *arguments: Any) -> Any:
-    """What a decorated function returns; what ibis refuses while it runs is told in our words."""
+    """What a decorated function returns; what it raises is told in our words, with its place in the user's file."""
     try:
         return function(*arguments)
-    except (TypeError, ValueError, ZeroDivisionError, AttributeError, IbisError, ValidationError) as error:
+    except (*FAULTS, IbisError, ValidationError) as error:
         raise ExpressionError(
             subject,
-            f"it cannot be evaluated: {str(error).splitlines()[0]}",
+            f"it cannot be evaluated: {fault_text(error, Path(inspect.getfile(function)))}",
             "combine columns and constants of fitting types only",
         ) from error
 
@@ -159,7 +161,14 @@ def _enrichment(
         if part.stream is not stream:
             continue
         for join in _joins(part, tables):
-            joins.setdefault(join.table.title, join)
+            known = joins.setdefault(join.table.title, join)
+            if known.on != join.on:
+                raise DeclarationError(
+                    f"enrich {part.function.__name__}",
+                    f"it looks {join.table.title} up by {', '.join(join.on)}, "
+                    f"and another enrichment of {stream.__name__} by {', '.join(known.on)}",
+                    "use the same on= in both, or declare the table a second time under another class name",
+                )
         columns = dict(stream.columns)
         for table in part.tables:
             definition = tables[table.title()]
@@ -184,6 +193,14 @@ def _enrichment(
 
 def _joins(part: EnrichPart, tables: Mapping[str, TableDef]) -> Iterator[Join]:
     subject = f"enrich {part.function.__name__}"
+    keys = [key for table in part.tables for key in table.key]
+    for key in part.on:
+        if key not in keys:
+            raise DeclarationError(
+                subject,
+                f"on={key!r} is not a key of its tables",
+                f"use {', '.join(keys) or 'no on= without a table'}",
+            )
     for table in part.tables:
         on = tuple(part.on.get(name, name) for name in table.key)
         for key, name in zip(table.key, on, strict=True):

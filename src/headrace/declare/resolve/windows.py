@@ -67,7 +67,7 @@ def _feature(name: str, subject: str, window: Window, every: int | None, stream:
                 subject, f"by={key!r} is {stream.enriched[key]}", "key by text, whole numbers or booleans"
             )
     hop = every or default_hop(window.size)
-    if window.size <= 0 or window.size % hop:
+    if window.size % hop:
         raise DeclarationError(
             subject,
             f"its hop of {duration_text(hop)} does not divide its window of {duration_text(window.size)}",
