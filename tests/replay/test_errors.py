@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,23 @@ def test_the_clock_shows_the_newest_of_many_marks_at_once(log: SqliteLog) -> Non
     marked(log, 2_500, 1_001)
     clock = MarkClock(log, "fraud.clock")
     assert (clock.now(), clock.mark(), clock.closed()) == (2_500, 2_500, 1_001)
+
+
+def test_threads_share_a_clock(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked(log, 3, 2)
+    clock, read, inside = MarkClock(log, "fraud.clock"), log.read, []
+
+    def alone(*arguments: Any) -> Any:
+        inside.append(None)
+        time.sleep(0.001)
+        assert len(inside) == 1
+        inside.pop()
+        return read(*arguments)
+
+    monkeypatch.setattr(log, "read", alone)
+    with ThreadPoolExecutor(4) as threads:
+        jobs = [threads.submit(look) for _ in range(10) for look in (clock.mark, clock.closed)]
+    assert [job.result() for job in jobs] == [3, 2] * 10
 
 
 def test_a_replay_leaves_no_gap_behind_an_earlier_one(log: SqliteLog, tmp_path: Path) -> None:

@@ -89,7 +89,10 @@ def replay(
                 told.append(entry)
                 progress.console.print(told_of(day, entry), highlight=False)
 
-        replayer.run(marks, after)
+        try:
+            replayer.run(marks, after)
+        finally:
+            asking.close()
     console.print(
         f"replayed {totals['events']:,} events, asked {totals['requests']:,} predictions", highlight=False
     )

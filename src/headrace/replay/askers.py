@@ -54,6 +54,9 @@ class Asking:
             self._ask({"rows": rows}, f"{at}/{start}")
         return int(table.num_rows)
 
+    def close(self) -> None:
+        self._client.close()
+
     def _ask(self, body: Mapping[str, Any], name: str) -> None:
         until = time.monotonic() + self._patience.seconds
         while True:

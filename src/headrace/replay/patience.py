@@ -9,7 +9,7 @@ from typing import Final
 
 from headrace.errors import RoleError
 
-PATIENCE: Final = 600.0
+PATIENCE: Final = 300.0
 """Seconds for which nothing may move, unless told otherwise."""
 
 
@@ -30,7 +30,7 @@ class Patience:
     """
 
     def __init__(
-        self, seconds: float = PATIENCE, idle: float = 0.002, work: Callable[[], object] = lambda: None
+        self, seconds: float = PATIENCE, idle: float = 0.005, work: Callable[[], object] = lambda: None
     ) -> None:
         self.seconds = seconds
         self._idle = idle

@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, NotRequired
 
+from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
+from typing_extensions import TypedDict
+
 from headrace.declare.declaration import Declaration
 from headrace.declare.types import ColumnType, Kind
-from headrace.errors import MissingExtra, ServingError
+from headrace.errors import ServingError
 from headrace.features.partials import Scalar
-
-try:
-    from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
-    from pydantic_core import ErrorDetails, PydanticCustomError
-    from typing_extensions import TypedDict
-except ImportError as error:
-    raise MissingExtra("server", "pydantic", "serve") from error
 
 ROWS: Final = 1_000
 """The most rows in a request."""

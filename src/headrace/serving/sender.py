@@ -124,7 +124,7 @@ class Sender:
             pass
 
     def follow(
-        self, closed: Callable[[], int | None], stop: threading.Event, idle: float = 0.005, pause: float = 1.0
+        self, closed: Callable[[], int | None], stop: threading.Event, idle: float = 0.01, pause: float = 1.0
     ) -> None:
         """Ships at each closed mark until told to stop. After a failure it tries again in `pause` seconds."""
         passed: int | None = None
