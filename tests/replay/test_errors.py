@@ -153,12 +153,12 @@ def test_threads_share_a_clock(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_replay_leaves_no_gap_behind_an_earlier_one(log: SqliteLog, tmp_path: Path) -> None:
-    marked(log, 10, 10)
-    feeds = {"payment": Feed(PAYMENT, payments(), np.array([5, 15]))}
+    marked(log, 1_000, 1_000)
+    feeds = {"payment": Feed(PAYMENT, payments(), np.array([5, 1_500]))}
     nobody: Any = None
     replayer = Replayer(FRAUD, log, FolderSchemas(tmp_path / "schemas"), feeds, nobody, 1, Patience(0.0))
-    with pytest.raises(RoleError, match=r"it came to 10 before.*same --from"):
-        replayer.run([20, 30])
+    with pytest.raises(RoleError, match=r"it came to 1970-01-01T00:00:01\+00:00 before.*same --from"):
+        replayer.run([2_000, 3_000])
 
 
 def test_texts_of_a_project_are_no_markup(make_console: Callable[[], Console]) -> None:

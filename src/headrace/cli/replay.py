@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -82,7 +83,7 @@ def replay(
             totals["events"] += events
             totals["requests"] += requests
             day = datetime.fromtimestamp(mark / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-            progress.update(task, advance=1, description=day)
+            progress.update(task, completed=bisect_right(marks, mark), description=day)
             if requests:
                 progress.console.print(f"{day}  {requests:>7,} predictions asked", highlight=False)
             for entry in islice(ledger.read(), len(told), None):

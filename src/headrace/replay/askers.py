@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.archive.delta import Archive
 from headrace.declare.declaration import Declaration
 from headrace.declare.label import Each, Grid
 from headrace.declare.topics import Topics
@@ -20,6 +19,9 @@ from headrace.log.contract import Log
 from headrace.replay.feed import Feed
 from headrace.replay.patience import Look, Patience
 from headrace.replay.steps import on_grid
+
+if TYPE_CHECKING:
+    from headrace.archive.delta import Archive
 
 ROWS: Final = 1_000
 """Rows in one request."""
@@ -49,6 +51,8 @@ class Asking:
 
         Requests are named by the instant and their first row, so that the server logs one that is asked twice once.
         """
+        if table.num_rows:
+            self._await_champion()
         for start in range(0, table.num_rows, ROWS):
             rows = [self._row(row) for row in table.slice(start, ROWS).select(self._columns).to_pylist()]
             self._ask({"rows": rows}, f"{at}/{start}")
@@ -60,13 +64,13 @@ class Asking:
     def _ask(self, body: Mapping[str, Any], name: str) -> None:
         until = time.monotonic() + self._patience.seconds
         while True:
-            self._await_champion()
             try:
                 answer = self._client.post("/predict", json=body, headers={"idempotency-key": name})
                 break
             except self._unreachable as error:  # it ended meanwhile, and comes up again
                 if time.monotonic() > until:
                     raise RoleError("server", f"it does not answer: {error}", "see the log of serve") from error
+                self._await_champion()
         if answer.status_code != 200:
             raise RoleError("server", f"it answered {answer.status_code}: {answer.text[:500]}", "see its log")
 

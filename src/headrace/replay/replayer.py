@@ -8,6 +8,7 @@ have passed it too, the next step begins. Nothing is left to chance: within a st
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from headrace.declare.declaration import Declaration
@@ -71,7 +72,7 @@ class Replayer:
             if marks[0] > since:
                 raise RoleError(
                     "replay",
-                    f"it came to {since} before, and what arrived from there to {marks[0]} would be left out",
+                    f"it came to {_text(since)} before, and what arrived until {_text(marks[0])} would be left out",
                     "begin at the same --from as before: it goes on where it was",
                 )
             if closed != since or self._look(BEFORE_NEXT_STEP, since).behind:
@@ -107,9 +108,13 @@ class Replayer:
         after(mark, events, requests)
 
     def _wait(self, roles: Sequence[str], mark: int) -> None:
-        self._patience.wait(f"replay at {mark}", lambda: self._look(roles, mark))
+        self._patience.wait(f"replay at {_text(mark)}", lambda: self._look(roles, mark))
 
     def _look(self, roles: Sequence[str], mark: int) -> Look:
         commits = {role: self._log.committed(role) for role in roles}
         behind = [role for role, commit in commits.items() if commit.mark is None or commit.mark < mark]
         return Look(behind, commits)
+
+
+def _text(mark: int) -> str:
+    return datetime.fromtimestamp(mark / 1000, UTC).isoformat()
