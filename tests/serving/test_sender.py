@@ -298,3 +298,23 @@ def test_following_marks_tells_a_failure_and_tries_again(demand: Any, bus: Bus, 
     assert "it failed" in (told[1] or "")
     assert bus.log.committed("serve").mark == 10
     assert len(bus.predictions(demand)) == 1
+
+
+def test_a_step_that_is_open_is_not_shipped_by_the_mark_before_it(demand: Any, bus: Bus, fake_model: Any) -> None:
+    demand.predictor.swap(Loaded("1", fake_model()))
+    demand.predictor.predict([row_of(demand, 1)])
+    sender = bus.sender(demand, prediction_time)
+    sender.mark(10)
+    demand.log.close()
+    for number in range(3):  # the process ends and begins anew in the middle of the next step
+        demand.predictor.predict([row_of(demand, number)])
+        demand.log.close()
+        sender.close()
+        sender = bus.sender(demand, prediction_time)
+        sender.mark(10)
+    assert len(bus.predictions(demand)) == 1
+    assert len(segments(demand.folder)) == 4
+    sender.mark(20)
+    assert len(bus.predictions(demand)) == 4
+    assert len(segments(demand.folder)) == 1
+    sender.close()

@@ -99,15 +99,19 @@ class Sender:
             return max(moved)
 
     def mark(self, time: int) -> None:
-        """Under replay: ships all that waits, then writes the mark to the predictions topic. Twice is once."""
+        """Under replay: ships all that waits, then writes the mark to the predictions topic. Twice is once.
+
+        What was logged after the mark belongs to a step that is open, and waits for the next one.
+        """
         with self._lock:
-            self._drain()
             passed = self._log.committed(ROLE).mark
-            if passed is None or passed < time:
-                with self._writer.transaction() as transaction:
-                    for partition in range(self._log.topic(self._predictions).partitions):
-                        transaction.append(self._predictions, partition, Mark(time))
-                    transaction.commit({}, time)
+            if passed is not None and passed >= time:
+                return
+            self._drain()
+            with self._writer.transaction() as transaction:
+                for partition in range(self._log.topic(self._predictions).partitions):
+                    transaction.append(self._predictions, partition, Mark(time))
+                transaction.commit({}, time)
 
     def _drain(self) -> None:
         for destination in self._destinations:
