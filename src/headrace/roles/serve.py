@@ -75,7 +75,7 @@ def run(context: Context) -> None:
     try:
         with ThreadPoolExecutor(2, "serve") as threads:
             jobs = [
-                threads.submit(watcher.run, context.stop, 0.25 if replayed else 1.0),
+                threads.submit(watcher.run, context.stop),
                 threads.submit(sender.follow, context.clock.closed, shipping)
                 if replayed
                 else threads.submit(sender.run, shipping),
