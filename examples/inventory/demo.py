@@ -22,7 +22,7 @@ from rich.table import Table
 HERE = Path(__file__).parent
 DATA = HERE / "data"
 HOME = HERE / ".headrace" / "demo"
-UNTIL = "2017-10-19"
+UNTIL = "2017-10-13"
 """Where the replay ends. Predictions up to a week before it can be judged."""
 
 console = Console()

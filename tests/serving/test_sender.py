@@ -249,3 +249,73 @@ def test_a_thread_ships_what_comes_and_at_the_end_what_is_left(serving: Any, bus
     thread.join()
     sender.close()
     assert sorted(row["_id"] for row in bus.predictions(serving)) == sorted(ids)
+
+
+def test_a_corrupt_segment_is_kept_over_restarts_and_told_at_each_start(
+    demand: Any, bus: Bus, fake_model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    demand.predictor.swap(Loaded("1", fake_model()))
+    demand.predictor.predict([row_of(demand, 1)])
+    demand.log.close()
+    [path] = segments(demand.folder)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    sender = bus.sender(demand)
+    drained(sender)
+    assert sender.corrupt() is None
+    sender.close()
+    [last] = demand.predictor.predict([row_of(demand, 2)])
+    sender = bus.sender(demand)
+    drained(sender)
+    sender.close()
+    kept = path.with_suffix(".corrupt")
+    assert kept.read_bytes() == bytes(content)
+    assert [row["_id"] for row in bus.predictions(demand)] == [last.id]
+    for _ in range(2):
+        caplog.clear()
+        sender = bus.sender(demand)
+        sender.close()
+        assert kept.name in caplog.text
+        assert kept.name in (sender.corrupt() or "")
+
+
+def test_following_marks_tells_a_failure_and_tries_again(demand: Any, bus: Bus, fake_model: Any) -> None:
+    demand.predictor.swap(Loaded("1", fake_model()))
+    demand.predictor.predict([row_of(demand, 1)])
+    sender, stop, told = bus.sender(demand, prediction_time), threading.Event(), []
+
+    def closed() -> int:
+        told.append(sender.problem)
+        if len(told) == 1:
+            raise LogError("log", "it failed", "try again")
+        if sender.problem is None:
+            stop.set()
+        return 10
+
+    sender.follow(closed, stop, idle=0.0, pause=0.0)
+    sender.close()
+    assert told[0] is None
+    assert "it failed" in (told[1] or "")
+    assert bus.log.committed("serve").mark == 10
+    assert len(bus.predictions(demand)) == 1
+
+
+def test_a_step_that_is_open_is_not_shipped_by_the_mark_before_it(demand: Any, bus: Bus, fake_model: Any) -> None:
+    demand.predictor.swap(Loaded("1", fake_model()))
+    demand.predictor.predict([row_of(demand, 1)])
+    sender = bus.sender(demand, prediction_time)
+    sender.mark(10)
+    demand.log.close()
+    for number in range(3):  # the process ends and begins anew in the middle of the next step
+        demand.predictor.predict([row_of(demand, number)])
+        demand.log.close()
+        sender.close()
+        sender = bus.sender(demand, prediction_time)
+        sender.mark(10)
+    assert len(bus.predictions(demand)) == 1
+    assert len(segments(demand.folder)) == 4
+    sender.mark(20)
+    assert len(bus.predictions(demand)) == 4
+    assert len(segments(demand.folder)) == 1
+    sender.close()

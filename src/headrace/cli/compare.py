@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,9 @@ from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_proj
 from headrace.cli.times import milliseconds_of
 from headrace.declare.topics import Topics
 from headrace.errors import ModelError
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 
 def compare(

@@ -7,6 +7,7 @@ topics; one in `CLOSED` that all requests due at T are answered.
 from __future__ import annotations
 
 import time
+from threading import Lock
 from typing import Final, Protocol
 
 from headrace.log.batches import Mark
@@ -50,7 +51,7 @@ class WallClock:
 
 
 class MarkClock:
-    """The newest marks of a replay's clock topic."""
+    """The newest marks of a replay's clock topic. Thread-safe."""
 
     def __init__(self, log: Log, topic: str) -> None:
         self._log = log
@@ -58,6 +59,7 @@ class MarkClock:
         self._there = False
         self._offsets = [0, 0]
         self._marks: list[int | None] = [None, None]
+        self._lock = Lock()
 
     def now(self) -> int | None:
         return self._newest(OPENED)
@@ -69,10 +71,13 @@ class MarkClock:
         return self._newest(CLOSED)
 
     def _newest(self, partition: int) -> int | None:
-        self._there = self._there or any(topic.name == self._topic for topic in self._log.topics())
-        if self._there:
-            for batch in self._log.read(self._topic, partition, self._offsets[partition], 1_000):
-                self._offsets[partition] = batch.end
-                if isinstance(batch.content, Mark):
-                    self._marks[partition] = batch.content.time
-        return self._marks[partition]
+        with self._lock:
+            self._there = self._there or any(topic.name == self._topic for topic in self._log.topics())
+            while self._there and (
+                batches := self._log.read(self._topic, partition, self._offsets[partition], 1_000)
+            ):
+                for batch in batches:
+                    self._offsets[partition] = batch.end
+                    if isinstance(batch.content, Mark):
+                        self._marks[partition] = batch.content.time
+            return self._marks[partition]

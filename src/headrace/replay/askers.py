@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.archive.delta import Archive
 from headrace.declare.declaration import Declaration
 from headrace.declare.label import Each, Grid
 from headrace.declare.topics import Topics
-from headrace.errors import MissingExtra, RoleError
+from headrace.errors import MissingExtra, RoleError, SourceError
 from headrace.features.examples import active_entities
 from headrace.log.contract import Log
 from headrace.replay.feed import Feed
+from headrace.replay.patience import Look, Patience
 from headrace.replay.steps import on_grid
+
+if TYPE_CHECKING:
+    from headrace.archive.delta import Archive
 
 ROWS: Final = 1_000
 """Rows in one request."""
@@ -27,11 +30,11 @@ ROWS: Final = 1_000
 class Asking:
     """Posts rows to a server; every one must be answered, by the champion of that instant.
 
-    champion: the version that the registry names. patience: seconds.
+    champion: the version that the registry names.
     """
 
     def __init__(
-        self, server: str, columns: Sequence[str], champion: Callable[[], str | None], patience: float = 120.0
+        self, server: str, columns: Sequence[str], champion: Callable[[], str | None], patience: Patience
     ) -> None:
         try:
             import httpx
@@ -39,38 +42,53 @@ class Asking:
             raise MissingExtra("replay", "httpx", "serve") from error
         self._unreachable: type[Exception] = httpx.TransportError
         self._champion = champion
-        self._client = httpx.Client(base_url=server, timeout=patience)
+        self._client = httpx.Client(base_url=server, timeout=patience.seconds)
         self._columns = list(columns)
         self._patience = patience
 
-    def post(self, table: pa.Table) -> int:
-        """Asks for a prediction of each row; how many."""
+    def post(self, table: pa.Table, at: int) -> int:
+        """Asks for a prediction of each row, due at an instant (ms); how many.
+
+        Requests are named by the instant and their first row, so that the server logs one that is asked twice once.
+        """
         if table.num_rows:
             self._await_champion()
         for start in range(0, table.num_rows, ROWS):
             rows = [self._row(row) for row in table.slice(start, ROWS).select(self._columns).to_pylist()]
-            answer = self._client.post("/predict", json={"rows": rows})
-            if answer.status_code != 200:
-                raise RoleError("server", f"it answered {answer.status_code}: {answer.text[:500]}", "see its log")
+            self._ask({"rows": rows}, f"{at}/{start}")
         return int(table.num_rows)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _ask(self, body: Mapping[str, Any], name: str) -> None:
+        until = time.monotonic() + self._patience.seconds
+        while True:
+            try:
+                answer = self._client.post("/predict", json=body, headers={"idempotency-key": name})
+                break
+            except self._unreachable as error:  # it ended meanwhile, and comes up again
+                if time.monotonic() > until:
+                    raise RoleError("server", f"it does not answer: {error}", "see the log of serve") from error
+                self._await_champion()
+        if answer.status_code != 200:
+            raise RoleError("server", f"it answered {answer.status_code}: {answer.text[:500]}", "see its log")
 
     def _await_champion(self) -> None:
         """Waits until the server answers with the champion: under replay a promotion is no race."""
         champion = self._champion()
         if champion is None:
             raise RoleError("server", "there is no model to ask", "run headrace train first")
-        reason = "no answer"
-        until = time.monotonic() + self._patience
-        while time.monotonic() < until:
+
+        def look() -> Look:
             try:
                 answer = self._client.get("/model")
-                if answer.status_code == 200 and str(answer.json()["version"]) == champion:
-                    return
-                reason = answer.text[:300]
             except self._unreachable as error:
-                reason = str(error)
-            time.sleep(0.02)
-        raise RoleError("server", f"it does not answer with version {champion}: {reason}", "see the log of serve")
+                return Look(["serve"], None, str(error))
+            there = answer.status_code == 200 and str(answer.json()["version"]) == champion
+            return Look([] if there else ["serve"], None, f"not version {champion}: {answer.text[:300]}")
+
+        self._patience.wait("server", look)
 
     def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return {name: _json(value) for name, value in row.items()}
@@ -86,13 +104,13 @@ class GridAsker:
     """At each point of the grid, asks for every entity that is active."""
 
     def __init__(
-        self, declaration: Declaration, log: Log, archive: Archive, asking: Asking, idle: float = 0.01
+        self, declaration: Declaration, log: Log, archive: Archive, asking: Asking, patience: Patience
     ) -> None:
         self._declaration = declaration
         self._log = log
         self._archive = archive
         self._asking = asking
-        self._idle = idle
+        self._patience = patience
         self._topic = Topics.of(declaration).enriched(declaration.example_stream.title)
 
     def ask(self, since: int, at: int) -> int:
@@ -102,18 +120,18 @@ class GridAsker:
         self._await_archive()
         columns = [*self._declaration.entity, "_time", "_arrival"]
         recent = self._archive.read(self._topic, columns=columns, where=pc.field("_time") >= at - examples.active)
-        return self._asking.post(active_entities(self._declaration, recent, at))
+        return self._asking.post(active_entities(self._declaration, recent, at), at)
 
     def _await_archive(self) -> None:
         """Waits until all records of the step are archived. (Its mark, the last in each partition, is not yet.)"""
-        bounds = self._log.bounds(self._topic)
-        until = time.monotonic() + 60.0
-        while time.monotonic() < until:
+        ends = {(self._topic, place): last - 1 for place, (_, last) in enumerate(self._log.bounds(self._topic))}
+
+        def look() -> Look:
             position = self._archive.position([self._topic])
-            if all(position.get((self._topic, place), 0) >= last - 1 for place, (_, last) in enumerate(bounds)):
-                return
-            time.sleep(self._idle)
-        raise RoleError("archive", "it did not catch up with the enriched records in 60 s", "see its log")
+            there = all(position.get(place, 0) >= end for place, end in ends.items())
+            return Look([] if there else ["archive"], position)
+
+        self._patience.wait("enriched records", look)
 
 
 class EventAsker:
@@ -125,14 +143,24 @@ class EventAsker:
 
     def ask(self, since: int, at: int) -> int:
         table, _ = self._feed.between(since, at)
-        return self._asking.post(table)
+        return self._asking.post(table, at)
 
 
 def asker(
-    declaration: Declaration, log: Log, archive: Archive, feeds: Mapping[str, Feed], asking: Asking
+    declaration: Declaration,
+    log: Log,
+    archive: Archive,
+    feeds: Mapping[str, Feed],
+    asking: Asking,
+    patience: Patience,
 ) -> GridAsker | EventAsker:
-    """The asker of a project's kind of examples."""
+    """The asker of a project's kind of examples. SourceError where the events to ask with are not given."""
     examples = declaration.label.examples
     if isinstance(examples, Each):
-        return EventAsker(feeds[examples.stream.title()], asking)
-    return GridAsker(declaration, log, archive, asking)
+        title = examples.stream.title()
+        if title not in feeds:
+            raise SourceError(
+                f"feed of {title}", "its events are the requests, and none are given", f"add --feed {title}=FILE"
+            )
+        return EventAsker(feeds[title], asking)
+    return GridAsker(declaration, log, archive, asking, patience)

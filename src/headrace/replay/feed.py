@@ -33,25 +33,34 @@ class Feed:
     @classmethod
     def read(cls, stream: StreamDef, files: Sequence[Path]) -> Feed:
         """Reads Parquet files that hold the stream's columns (times are UTC), and perhaps `arrival`."""
-        connection = duckdb.connect()
-        connection.execute("SET TimeZone = 'UTC'")
-        names = ", ".join(f"'{file}'" for file in files)
-        try:
-            there = connection.execute(f"DESCRIBE SELECT * FROM read_parquet([{names}])").fetchall()
-        except duckdb.Error as error:
-            raise SourceError(f"feed of {stream.title}", f"{error}", "name Parquet files that exist") from error
-        missing = set(stream.columns) - {row[0] for row in there}
-        if missing:
+        subject = f"feed of {stream.title}"
+        names = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            try:
+                there = connection.execute(f"DESCRIBE SELECT * FROM read_parquet([{names}])").fetchall()
+            except duckdb.Error as error:
+                raise SourceError(subject, _first_line(error), "name Parquet files that exist") from error
+            given = {row[0] for row in there}
+            missing = set(stream.columns) - given
+            if missing:
+                raise SourceError(
+                    subject, f"no column {', '.join(sorted(missing))} in the files", "add it to the files"
+                )
+            columns = ", ".join(_typed(name, kind.kind) for name, kind in stream.columns.items())
+            source = ARRIVAL if ARRIVAL in given else stream.time
+            query = f"SELECT {columns}, epoch_ms({quoted(source)}::TIMESTAMP) AS _at FROM read_parquet([{names}])"
+            try:
+                table: pa.Table = connection.sql(query).to_arrow_table()
+            except duckdb.Error as error:
+                remedy = "write the columns in the types that the stream declares"
+                raise SourceError(subject, _first_line(error), remedy) from error
+        arrivals = table.column("_at")
+        if arrivals.null_count:
             raise SourceError(
-                f"feed of {stream.title}",
-                f"no column {', '.join(sorted(missing))} in the files",
-                "add it to the files",
+                subject, f"{source} is null in {arrivals.null_count} rows", "say of each event when it arrived"
             )
-        columns = ", ".join(_typed(name, kind.kind) for name, kind in stream.columns.items())
-        source = ARRIVAL if any(row[0] == ARRIVAL for row in there) else stream.time
-        query = f"SELECT {columns}, epoch_ms({quoted(source)}::TIMESTAMP) AS _at FROM read_parquet([{names}])"
-        table: pa.Table = connection.sql(query).to_arrow_table()
-        return cls(stream, table.drop_columns(["_at"]), table.column("_at").to_numpy())
+        return cls(stream, table.drop_columns(["_at"]), arrivals.to_numpy())
 
     def between(self, since: int, until: int) -> tuple[pa.Table, np.ndarray]:
         """Events with `since <= arrival < until`, and their arrivals."""
@@ -66,3 +75,7 @@ class Feed:
 def _typed(name: str, kind: str) -> str:
     cast = f"CAST({quoted(name)} AS {TYPES[kind]})"
     return f"{cast}::TIMESTAMP_MS AS {quoted(name)}" if kind == "time" else f"{cast} AS {quoted(name)}"
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]

@@ -7,8 +7,8 @@ have passed it too, the next step begins. Nothing is left to chance: within a st
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from headrace.declare.declaration import Declaration
@@ -20,6 +20,7 @@ from headrace.log.clock import CLOSED, OPENED, MarkClock
 from headrace.log.contract import Log, Topic
 from headrace.log.turns import transaction_in_turn
 from headrace.replay.feed import Feed
+from headrace.replay.patience import Look, Patience
 from headrace.schema.contract import Schemas
 from headrace.stream.producer import ROLE, Producer
 
@@ -28,16 +29,13 @@ BEFORE_NEXT_STEP = ("archive", "monitor")
 
 
 class Asker(Protocol):
-    """Asks for the predictions that are due at an instant; how many."""
+    """Asks for the predictions that are due at an instant; how many. Asked again, it asks the same."""
 
     def ask(self, since: int, at: int) -> int: ...
 
 
 class Replayer:
-    """Drives one replay.
-
-    patience: seconds without progress of a role after which the replay gives up. idle: seconds between looks.
-    """
+    """Drives one replay."""
 
     def __init__(
         self,
@@ -47,14 +45,12 @@ class Replayer:
         feeds: Mapping[str, Feed],
         asker: Asker,
         partitions: int,
-        patience: float = 120.0,
-        idle: float = 0.002,
+        patience: Patience,
     ) -> None:
         self._log = log
         self._asker = asker
         self._patience = patience
-        self._idle = idle
-        self._clock = Topics.of(declaration).clock
+        self._topic = Topics.of(declaration).clock
         examples = declaration.label.examples
         asked = examples.stream.title() if isinstance(examples, Each) else None
         self._feeds = {title: feed for title, feed in feeds.items() if title != asked}
@@ -62,26 +58,29 @@ class Replayer:
             title: Producer(log, schemas, stream, partitions=partitions)
             for title, stream in declaration.streams.items()
         }
-        log.create(Topic(self._clock, ROLE, 2))
+        log.create(Topic(self._topic, ROLE, 2))
+        self._clock = MarkClock(log, self._topic)
 
     def run(self, marks: Sequence[int], after: Callable[[int, int, int], None] = lambda *_: None) -> None:
         """Takes every step; `after(T, events, requests)` is called when all roles have passed T.
 
-        A replay that was interrupted goes on where it was: a step's events and its marks are one transaction.
+        A replay that was interrupted goes on where it was, also with other marks: the step that was opened is ended
+        first. RoleError where the marks would leave a gap after it, or a role makes no progress.
         """
-        since = self._log.committed("monitor").mark
-        opened = MarkClock(self._log, self._clock).mark()
+        since, closed = self._clock.mark(), self._clock.closed()
+        if since is not None:
+            if marks[0] > since:
+                raise RoleError(
+                    "replay",
+                    f"it came to {_text(since)} before, and what arrived until {_text(marks[0])} would be left out",
+                    "begin at the same --from as before: it goes on where it was",
+                )
+            if closed != since or self._look(BEFORE_NEXT_STEP, since).behind:
+                self._end(closed, since, 0, after)
         for mark in marks:
-            if since is not None and mark <= since:
-                continue
-            events = 0 if opened is not None and mark <= opened else self._open(since, mark)
-            self._wait(BEFORE_REQUESTS, mark)
-            requests = self._asker.ask(mark if since is None else since, mark)
-            with transaction_in_turn(self._log, ROLE) as transaction:
-                transaction.append(self._clock, CLOSED, Mark(mark))
-            self._wait(BEFORE_NEXT_STEP, mark)
-            after(mark, events, requests)
-            since = mark
+            if since is None or mark > since:
+                self._end(since, mark, self._open(since, mark), after)
+                since = mark
 
     def _open(self, since: int | None, mark: int) -> int:
         """Appends what arrived in `[since, mark)` and the mark, all or nothing; how many events."""
@@ -94,22 +93,28 @@ class Replayer:
                     events += table.num_rows
                     producer.put_table(transaction, table, arrivals)
                 producer.put_mark(transaction, mark)
-            transaction.append(self._clock, OPENED, Mark(mark))
+            transaction.append(self._topic, OPENED, Mark(mark))
         return events
 
+    def _end(self, since: int | None, mark: int, events: int, after: Callable[[int, int, int], None]) -> None:
+        """Ends a step that is open: asks what is due and closes it, unless that was done."""
+        self._wait(BEFORE_REQUESTS, mark)
+        requests = 0
+        if self._clock.closed() != mark:
+            requests = self._asker.ask(mark if since is None else since, mark)
+            with transaction_in_turn(self._log, ROLE) as transaction:
+                transaction.append(self._topic, CLOSED, Mark(mark))
+        self._wait(BEFORE_NEXT_STEP, mark)
+        after(mark, events, requests)
+
     def _wait(self, roles: Sequence[str], mark: int) -> None:
-        last, moved = None, time.monotonic()
-        while True:
-            commits = {role: self._log.committed(role) for role in roles}
-            behind = [role for role, commit in commits.items() if commit.mark is None or commit.mark < mark]
-            if not behind:
-                return
-            if commits != last:
-                last, moved = commits, time.monotonic()
-            if time.monotonic() - moved > self._patience:
-                raise RoleError(
-                    f"replay at {mark}",
-                    f"{', '.join(behind)} made no progress for {self._patience:.0f} s",
-                    "see the role's log; `headrace status` shows how far each has come",
-                )
-            time.sleep(self._idle)
+        self._patience.wait(f"replay at {_text(mark)}", lambda: self._look(roles, mark))
+
+    def _look(self, roles: Sequence[str], mark: int) -> Look:
+        commits = {role: self._log.committed(role) for role in roles}
+        behind = [role for role, commit in commits.items() if commit.mark is None or commit.mark < mark]
+        return Look(behind, commits)
+
+
+def _text(mark: int) -> str:
+    return datetime.fromtimestamp(mark / 1000, UTC).isoformat()

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from headrace.declare.declaration import Declaration
 from headrace.log.clock import Clock
@@ -13,8 +14,10 @@ from headrace.log.contract import Log
 from headrace.profiles import Profile
 from headrace.schema.contract import Schemas
 
-IDLE = 0.004
+IDLE: Final = 0.01
 """Seconds of rest when there is nothing to do."""
+_RESTS: Final = (0.004, 0.02)
+"""Seconds of the first rest of a loop and of the longest: each rest in a row is half as long again."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Context:
 
     def loop(self, step: Callable[[], int]) -> None:
         """Steps until told to stop, resting when a step did nothing."""
+        first, longest = _RESTS
+        rest = first
         while not self.stop.is_set():
-            if step() == 0:
-                self.stop.wait(IDLE)
+            if step():
+                rest = first
+            else:
+                self.stop.wait(rest)
+                rest = min(1.5 * rest, longest)

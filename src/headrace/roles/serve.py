@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from headrace.errors import ServingError
 from headrace.features.vector import Vectors
 from headrace.models.artifact import Artifact
 from headrace.models.registry import Registry
-from headrace.roles.context import IDLE, Context
+from headrace.roles.context import Context
 from headrace.serving.app import create_app
-from headrace.serving.predictor import Predictor
+from headrace.serving.once import Once
+from headrace.serving.predictor import PredictionLog, Predictor, named_ids, random_ids
 from headrace.serving.requests import Requests
 from headrace.serving.segment import SegmentWriter
 from headrace.serving.sender import Sender, append_time, prediction_time
@@ -47,7 +49,9 @@ def run(context: Context) -> None:
 
     store = profile.open_online()
     segments = SegmentWriter(folder)
-    predictor = Predictor(declaration, Vectors(declaration, store, now), segments, now)
+    log: PredictionLog = Once(segments, folder) if replayed else segments
+    ids = named_ids if replayed else random_ids
+    predictor = Predictor(declaration, Vectors(declaration, store, now), log, now, ids=ids)
     sender = Sender(
         declaration,
         context.log,
@@ -63,39 +67,34 @@ def run(context: Context) -> None:
     app = create_app(
         declaration,
         predictor,
-        warnings=(lambda: watcher.problem, lambda: sender.problem),
+        warnings=(lambda: watcher.problem, lambda: sender.problem, sender.corrupt),
         unshipped=sender.unshipped,
     )
-
-    def close_steps() -> None:
-        passed: int | None = None
-        while not context.stop.wait(IDLE):
-            closed = context.clock.closed()
-            if closed is not None and closed != passed:
-                sender.mark(closed)
-                passed = closed
-
     shipping = threading.Event()
-    threads = [
-        threading.Thread(target=watcher.run, args=(context.stop, 0.25 if replayed else 1.0), name="watcher"),
-        threading.Thread(target=sender.run, args=(shipping,), name="sender"),
-        threading.Thread(target=close_steps, name="marks"),
-    ]
-    for thread in threads:
-        thread.start()
     address = urlsplit(profile.server)
     try:
-        serve(
-            app,
-            context.stop,
-            host=address.hostname or "127.0.0.1",
-            port=address.port or 8000,
-            bound=lambda port: context.say.info("answers at http://%s:%d", address.hostname, port),
-        )
+        with ThreadPoolExecutor(2, "serve") as threads:
+            jobs = [
+                threads.submit(watcher.run, context.stop),
+                threads.submit(sender.follow, context.clock.closed, shipping)
+                if replayed
+                else threads.submit(sender.run, shipping),
+            ]
+            for job in jobs:
+                job.add_done_callback(lambda _: context.stop.set())  # one that failed ends the role
+            try:
+                serve(
+                    app,
+                    context.stop,
+                    host=address.hostname or "127.0.0.1",
+                    port=8000 if address.port is None else address.port,
+                    bound=lambda port: context.say.info("answers at http://%s:%d", address.hostname, port),
+                )
+            finally:
+                context.stop.set()
+                shipping.set()  # the sender ships what was answered before it leaves
+        for job in jobs:
+            job.result()
     finally:
-        context.stop.set()
-        shipping.set()  # the sender ships what was answered before it leaves
-        for thread in threads:
-            thread.join()
         sender.close()
         segments.close()

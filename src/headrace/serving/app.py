@@ -12,15 +12,19 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Final
 
-from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from headrace.declare.declaration import Declaration
-from headrace.errors import FeatureError, HeadraceError
+from headrace.errors import FeatureError, HeadraceError, MissingExtra
 from headrace.serving.predictor import Prediction, Predictor
 from headrace.serving.requests import BYTES, ROWS, Refusal, Requests, too_large
+
+try:
+    from fastapi import FastAPI, Request, Response
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
+except ImportError as error:
+    raise MissingExtra("server", "fastapi", "serve") from error
 
 _LOG: Final = logging.getLogger("headrace.serve")
 _SMALL: Final = 2_000
@@ -64,9 +68,9 @@ def create_app(
     async def on_worker(call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(worker, call, *arguments)
 
-    def answer(body: bytes) -> bytes:
+    def answer(body: bytes, name: str | None) -> bytes:
         asked = requests.read(body)
-        return _answer(predictor.predict(asked.rows), asked.many)
+        return _answer(predictor.predict(asked.rows, name), asked.many)
 
     @app.post("/predict", openapi_extra=_operation(declaration, requests), response_class=Response)
     async def predict(request: Request) -> Response:
@@ -74,7 +78,8 @@ def create_app(
         began, status = time.perf_counter(), 500
         try:
             body = await _body(request)
-            content = answer(body) if len(body) <= _SMALL else await on_worker(answer, body)
+            name = request.headers.get("idempotency-key")
+            content = answer(body, name) if len(body) <= _SMALL else await on_worker(answer, body, name)
             response = Response(content, media_type="application/json")
             status = response.status_code
         except ClientDisconnect:

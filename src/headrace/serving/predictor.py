@@ -83,10 +83,23 @@ class Prediction:
     unknown: bool
 
 
+def random_ids(name: str | None, count: int) -> list[str]:
+    """Live: no two predictions share an id."""
+    return [uuid.uuid4().hex for _ in range(count)]
+
+
+def named_ids(name: str | None, count: int) -> list[str]:
+    """Under replay: a request that is named gives its predictions the same ids whenever it is asked."""
+    if name is None:
+        return random_ids(name, count)
+    return [uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{place}").hex for place in range(count)]
+
+
 class Predictor:
     """Predicts with one model at a time; `swap` exchanges it between two requests.
 
-    now: the server's clock, ms. Thread-safe.
+    now: the server's clock, ms. ids: of a request's predictions, from its name and their number: `random_ids` when
+    live, `named_ids` under replay. Thread-safe.
     """
 
     def __init__(
@@ -96,12 +109,14 @@ class Predictor:
         log: PredictionLog,
         now: Callable[[], int],
         metrics: Metrics | None = None,
+        ids: Callable[[str | None, int], list[str]] = random_ids,
     ) -> None:
         self._features = [feature.name for feature in declaration.features]
         self._columns = [f"feature__{name}" for name in self._features]
         self._vectors = vectors
         self._log = log
         self._now = now
+        self._ids = ids
         self._loaded: Loaded | None = None
         self.metrics = Metrics() if metrics is None else metrics
 
@@ -115,8 +130,11 @@ class Predictor:
         self.metrics.model(loaded.version, loaded.model.sha256, spec.baselines, spec.prediction)
         self._loaded = loaded
 
-    def predict(self, rows: Sequence[Row]) -> list[Prediction]:
-        """One prediction a row, each in the prediction log. ServingError where no model is loaded."""
+    def predict(self, rows: Sequence[Row], name: str | None = None) -> list[Prediction]:
+        """One prediction a row, each in the prediction log. ServingError where no model is loaded.
+
+        name: of the request, where the caller gives it one.
+        """
         loaded = self._loaded
         if loaded is None:
             raise ServingError("server", "no model is loaded", "train and promote one, then ask again")
@@ -124,8 +142,8 @@ class Predictor:
         outputs = outputs_of(loaded, [one.values for one in served])
         made = self._now()
         answers = [
-            Prediction(uuid.uuid4().hex, output, loaded.version, one.t, one.unknown)
-            for output, one in zip(outputs, served, strict=True)
+            Prediction(known, output, loaded.version, one.t, one.unknown)
+            for known, output, one in zip(self._ids(name, len(outputs)), outputs, served, strict=True)
         ]
         self._log.append(
             [

@@ -31,6 +31,7 @@ Logged = Mapping[str, Scalar]
 
 _HEAD: Final = struct.Struct("<II")
 _SUFFIX: Final = ".segment"
+_ASIDE: Final = ".corrupt"
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -147,3 +148,26 @@ def read_frames(segment: Path, begin: int, limit: int = 8_000_000) -> Frames:
         rows.extend(json.loads(payload))
         at += _HEAD.size + length
     return Frames(rows, begin + at, corrupt)
+
+
+def sound(segment: Path) -> bool:
+    """Whether the sums of all whole frames match. (A frame that was cut off at the end was never answered.)"""
+    with segment.open("rb") as file:
+        while len(head := file.read(_HEAD.size)) == _HEAD.size:
+            length, check = _HEAD.unpack(head)
+            payload = file.read(length)
+            if len(payload) < length:
+                break
+            if zlib.crc32(payload) != check:
+                return False
+    return True
+
+
+def set_aside(segment: Path) -> Path:
+    """Takes a segment out of the log, and keeps it; its new path."""
+    return segment.rename(segment.with_suffix(_ASIDE))
+
+
+def aside(folder: Path) -> list[Path]:
+    """What was set aside in a folder, oldest first."""
+    return sorted(Path(folder).glob(f"*{_ASIDE}"))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from headrace.log.contract import Log, Topic, Transaction
 from headrace.log.turns import transaction_in_turn, turn
 from headrace.schema.contract import Schemas
 from headrace.serving.destinations import Destination, Events, Predictions
-from headrace.serving.segment import Frames, number_of, read_frames, segments
+from headrace.serving.segment import Frames, aside, number_of, read_frames, segments, set_aside, sound
 from headrace.stream.producer import ROLE as PRODUCERS
 
 ROLE: Final = "serve"
@@ -48,7 +49,8 @@ class Sender:
     """Moves what the server logged in `folder` to the topics. One a folder.
 
     now: ms. arrival: `append_time` when live, `prediction_time` under replay. LogError where another process is the
-    writer of the role `serve`.
+    writer of the role `serve`. Live, `run` ships all the time; under replay `follow` does, at the end of each step,
+    so that the segments of a step that is open are all there.
     """
 
     def __init__(
@@ -66,7 +68,6 @@ class Sender:
         self._folder = Path(folder)
         self._writer = log.writer(ROLE)
         self._lock = threading.Lock()
-        self._corrupt: set[Path] = set()
         self.problem: str | None = None
         """Why the last attempt failed."""
         predictions = Predictions(declaration, schemas, now)
@@ -79,6 +80,17 @@ class Sender:
                 log.create(Topic(events.topic, PRODUCERS, partitions, EVENTS))
             self._destinations.append(events)
         self._places: dict[str, Place] = {to.topic: self._kept(to.topic) for to in self._destinations}
+        if told := self.corrupt():
+            _LOG.error("%s", told)
+
+    def corrupt(self) -> str | None:
+        """What was set aside because it holds bytes that are no predictions."""
+        names = ", ".join(path.name for path in aside(self._folder))
+        return (
+            f"in {self._folder}, set aside as corrupt (move it away when you have seen it): {names}"
+            if names
+            else None
+        )
 
     def ship(self) -> int:
         """Ships some of what waits; how many predictions moved. HeadraceError where a topic does not take them."""
@@ -88,15 +100,19 @@ class Sender:
             return max(moved)
 
     def mark(self, time: int) -> None:
-        """Under replay: ships all that waits, then writes the mark to the predictions topic. Twice is once."""
+        """Under replay: ships all that waits, then writes the mark to the predictions topic. Twice is once.
+
+        What was logged after the mark belongs to a step that is open, and waits for the next one.
+        """
         with self._lock:
-            self._drain()
             passed = self._log.committed(ROLE).mark
-            if passed is None or passed < time:
-                with self._writer.transaction() as transaction:
-                    for partition in range(self._log.topic(self._predictions).partitions):
-                        transaction.append(self._predictions, partition, Mark(time))
-                    transaction.commit({}, time)
+            if passed is not None and passed >= time:
+                return
+            self._drain()
+            with self._writer.transaction() as transaction:
+                for partition in range(self._log.topic(self._predictions).partitions):
+                    transaction.append(self._predictions, partition, Mark(time))
+                transaction.commit({}, time)
 
     def _drain(self) -> None:
         for destination in self._destinations:
@@ -112,6 +128,19 @@ class Sender:
         while self._try():
             pass
 
+    def follow(
+        self, closed: Callable[[], int | None], stop: threading.Event, idle: float = 0.01, pause: float = 1.0
+    ) -> None:
+        """Ships at each closed mark until told to stop. After a failure it tries again in `pause` seconds."""
+        passed: int | None = None
+        while not stop.is_set():
+            with self._telling():
+                mark = closed()
+                if mark is not None and mark != passed:
+                    self.mark(mark)
+                    passed = mark
+            stop.wait(pause if self.problem else idle)
+
     def unshipped(self) -> int:
         """Bytes that wait for the slowest destination."""
         waiting = []
@@ -126,15 +155,22 @@ class Sender:
         self._writer.close()
 
     def _try(self) -> int:
-        try:
+        moved = 0
+        with self._telling():
             moved = self.ship()
+        return moved
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tells a failure instead of raising it: what was not shipped waits on disk."""
+        try:
+            yield
         except (HeadraceError, OSError) as error:
             if str(error) != self.problem:
                 _LOG.error("predictions wait on disk: %s", error)
             self.problem = str(error)
-            return 0
-        self.problem = None
-        return moved
+        else:
+            self.problem = None
 
     def _ship(self, destination: Destination) -> int:
         """One transaction: what a destination's topic lacks, from one segment."""
@@ -167,8 +203,6 @@ class Sender:
             begin = place[1] if number == place[0] else 0
             frames = read_frames(path, begin)
             place = number, frames.end
-            if frames.corrupt:
-                self._corrupt.add(path)
             if frames.rows:
                 break
         return place, frames
@@ -179,11 +213,10 @@ class Sender:
         for path in segments(self._folder):
             if number_of(path) >= done:
                 break
-            if path in self._corrupt:
-                path.rename(path.with_suffix(".corrupt"))
-                _LOG.error("%s holds bytes that are not predictions: set aside", path)
-            else:
+            if sound(path):
                 path.unlink()
+            else:
+                _LOG.error("%s holds bytes that are not predictions: set aside as %s", path, set_aside(path).name)
 
     def _kept(self, topic: str) -> Place:
         if topic == self._predictions:

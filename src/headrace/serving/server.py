@@ -7,9 +7,12 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import uvicorn
+from headrace.errors import MissingExtra, ServingError
 
-from headrace.errors import ServingError
+try:
+    import uvicorn
+except ImportError as error:
+    raise MissingExtra("server", "uvicorn", "serve") from error
 
 _GRACE: Final = 10
 """Seconds in which open requests may end."""

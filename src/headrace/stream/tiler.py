@@ -101,9 +101,8 @@ class Tiler:
 
     def _begin(self) -> None:
         committed = self._log.committed(ROLE)
-        self._intake = Intake(
-            self._log, [topic for topic in self._streams if self._views[topic]], committed.positions
-        )
+        viewed = [topic for topic in self._streams if self._views[topic]]
+        self._intake = Intake(self._log, viewed or list(self._streams), committed.positions)  # without views: marks
         self._epochs: dict[str, Epoch] = {}
         self._open: dict[str, OpenTiles] = {}
         self._seen: dict[Partition, int] = {}
@@ -246,6 +245,8 @@ class Tiler:
         changed: list[tuple[OpenTiles, pa.Table]] = []
         blocks = []
         for topic, found in by_topic.items():
+            if not self._views[topic]:
+                continue
             records = self._records(topic, found, since)
             if records.num_rows == 0:
                 continue
