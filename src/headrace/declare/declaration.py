@@ -19,6 +19,8 @@ from headrace.declare.rules import Retrain, Rule
 from headrace.declare.types import ColumnType
 from headrace.declare.window import Aggregate, Family
 
+Task = Literal["regression", "classification"]
+
 
 @dataclass(frozen=True, eq=False)
 class TableDef:
@@ -158,7 +160,7 @@ class Model:
     function: Callable[..., Any]
     parameters: Mapping[str, int | float | str | bool]
     seed: int
-    task: Literal["regression", "classification"]
+    task: Task
 
 
 @dataclass(frozen=True, eq=False)
