@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_project
 from headrace.declare.topics import Topics
@@ -24,5 +25,5 @@ def ledger(project: ProjectPath, profile: ProfileName = "local", home: Home = No
     table = Table("at", "what", "subject", "why", box=None, padding=(0, 2))
     for entry in entries:
         at = datetime.fromtimestamp(entry.at / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(at, entry.kind, entry.subject, str(entry.detail.get("reason", "")))
+        table.add_row(at, entry.kind, Text(entry.subject), Text(str(entry.detail.get("reason", ""))))
     Console().print(table if entries else "the ledger is empty: the monitor has not decided anything yet")
