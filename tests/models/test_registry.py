@@ -82,6 +82,38 @@ def test_the_life_of_aliases(home: Path, models: list[Path]) -> None:
     assert other.version(3).tags["commit"] == "abc"
 
 
+@pytest.mark.parametrize("call", ["set_model_version_tag", "set_registered_model_alias",
+                                  "delete_registered_model_alias"])  # fmt: skip
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_promotion_that_is_cut_short_is_whole_or_nothing_and_can_be_repeated(
+    call: str, when: str, home: Path, models: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = registry(home)
+    first, second, third = (held.register(folder, None, {}) for folder in models)
+    held.nominate(first)
+    held.promote(second)
+    held.nominate(third)
+    client = held._client
+    real = getattr(client, call)
+
+    def killed(*arguments: str) -> None:
+        if when == "after":
+            real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client, call, killed)
+    with pytest.raises(KeyboardInterrupt):
+        held.promote(third)
+    monkeypatch.undo()
+    seen = registry(home)
+    assert (seen.champion(), seen.challenger(), seen.previous()) in [
+        (second, third, first),
+        (third, None, second),
+    ]
+    seen.promote(third)
+    assert (seen.champion(), seen.challenger(), seen.previous()) == (third, None, second)
+
+
 def test_loads_what_was_registered(home: Path, models: list[Path]) -> None:
     held = registry(home)
     version = held.register(models[1], None, {})

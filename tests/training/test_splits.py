@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.errors import TrainingError
-from headrace.training.splits import split, unseen
+from headrace.models.comparison import unseen
+from headrace.training.splits import split
 
 spans = st.integers(1, 60)
 

@@ -34,6 +34,7 @@ def compare(
     """Score the naive forecast and model versions on predictions whose truth is known by now."""
     from headrace.monitoring.hindsight import hindsight
     from headrace.monitoring.hindsight import since as made_since
+    from headrace.monitoring.watermark import watermark
 
     declaration, chosen = open_project(project, profile, home)
     registry, archive, topics = (
@@ -46,14 +47,16 @@ def compare(
         found = [known for known in (registry.previous(), registry.champion()) if known is not None]
     if not found:
         raise ModelError(f"models of {declaration.name}", "none is registered", "run headrace train first")
-    watermark = time.time_ns() // 1_000_000 if until is None else milliseconds_of(until, "--until")
-    made = made_since(archive.read(topics.predictions), milliseconds_of(since, "--since"), watermark)
+    now = time.time_ns() // 1_000_000
+    wanted = now if until is None else milliseconds_of(until, "--until")
+    known_until = min(wanted, watermark(declaration, chosen.open_log(), chosen.open_schemas(), now))
+    made = made_since(archive.read(topics.predictions), milliseconds_of(since, "--since"), known_until)
 
     def events(where: ds.Expression) -> pa.Table:
         return archive.read(topics.enriched(declaration.label.stream), where=where)
 
     artifacts = {f"version {known.number}": registry.load(known) for known in found}
-    scores = hindsight(declaration, made, events, artifacts, watermark)
+    scores = hindsight(declaration, made, events, artifacts, known_until)
     if as_json:
         print(json.dumps(scores, indent=2))
         return

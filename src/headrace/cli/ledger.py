@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from headrace.cli.options import Home, Json, ProfileName, ProjectPath, open_project
 from headrace.declare.instant import minute_text
@@ -24,6 +24,7 @@ def ledger(project: ProjectPath, profile: ProfileName = "local", home: Home = No
         return
     table = Table("at", "what", "subject", "why", box=None, padding=(0, 2))
     for entry in entries:
-        why = str(entry.detail.get("reason", ""))
-        table.add_row(minute_text(entry.at), entry.kind, escape(entry.subject), escape(why))
+        table.add_row(
+            minute_text(entry.at), entry.kind, Text(entry.subject), Text(str(entry.detail.get("reason", "")))
+        )
     Console().print(table if entries else "the ledger is empty: the monitor has not decided anything yet")

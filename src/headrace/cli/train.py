@@ -19,23 +19,33 @@ def train(
     parameter: Annotated[
         list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="A model parameter.")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Use what had arrived by then (ISO 8601); else now.")] = None,
+    until: Annotated[str | None, typer.Option(help="Use what had arrived by then (ISO 8601); else by now.")] = None,
     profile: ProfileName = "local",
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Train a model from the archive, evaluate it against the naive forecast and the champion, register it."""
+    from headrace.monitoring.watermark import IN_FLIGHT, watermark
     from headrace.training.local import run
+    from headrace.training.splits import date
 
     declaration, chosen = open_project(project, profile, home)
     console = Console(stderr=as_json)
     parameters = dict(_assignment(text) for text in parameter or [])
-    moment = time.time_ns() // 1_000_000 if until is None else milliseconds_of(until, "--until")
-    result = run(declaration, chosen, moment, parameters, lambda line: console.print(line, highlight=False))
+    now = time.time_ns() // 1_000_000
+    wanted = now if until is None else milliseconds_of(until, "--until")
+    moment = min(wanted, watermark(declaration, chosen.open_log(), chosen.open_schemas(), now))
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
+    if moment < wanted - IN_FLIGHT:
+        say(f"the archive has what arrived before {date(moment)}: that is used")
+    result = run(declaration, chosen, moment, parameters, say)
     if as_json:
         print(json.dumps({"version": result.version, "sha256": result.sha256, "metrics": result.metrics}, indent=2))
     else:
-        console.print(f"registered version {result.version}, sha256 {result.sha256[:12]}", highlight=False)
+        say(f"registered version {result.version}, sha256 {result.sha256[:12]}")
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -20,6 +20,8 @@ from headrace.declare.types import ColumnType
 from headrace.declare.window import Aggregate, Family
 from headrace.errors import SourceError
 
+Task = Literal["regression", "classification"]
+
 
 @dataclass(frozen=True, eq=False)
 class TableDef:
@@ -159,7 +161,7 @@ class Model:
     function: Callable[..., Any]
     parameters: Mapping[str, int | float | str | bool]
     seed: int
-    task: Literal["regression", "classification"]
+    task: Task
 
 
 @dataclass(frozen=True, eq=False)

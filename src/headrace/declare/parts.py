@@ -9,7 +9,7 @@ from typing import Any
 from headrace.declare.declaration import Calendar
 from headrace.declare.label import Each, Grid
 from headrace.declare.records import Stream, Table
-from headrace.declare.rules import Retrain, Rule
+from headrace.declare.rules import Better, Rule
 
 Function = Callable[..., Any]
 
@@ -48,6 +48,18 @@ class ModelPart:
     function: Function
 
 
+@dataclass(frozen=True)
+class RetrainPart:
+    """The policy as declared. promote: None where the model's task is to choose the metric."""
+
+    on: tuple[str, ...]
+    every: int | None
+    cooldown: int
+    holdout: int
+    budget: int
+    promote: Better | None
+
+
 @dataclass
 class Parts:
     """The parts of one project, in declared order."""
@@ -62,4 +74,4 @@ class Parts:
     label: LabelPart | None = None
     model: ModelPart | None = None
     monitors: dict[str, Rule] = field(default_factory=dict)
-    retrain: Retrain | None = None
+    retrain: RetrainPart | None = None

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from headrace.declare.declaration import Calendar
 from headrace.declare.duration import milliseconds, span
 from headrace.declare.label import Each, Grid
-from headrace.declare.parts import CheckPart, EnrichPart, LabelPart, ModelPart, Parts, WindowsPart
+from headrace.declare.parts import CheckPart, EnrichPart, LabelPart, ModelPart, Parts, RetrainPart, WindowsPart
 from headrace.declare.records import Stream, Table
-from headrace.declare.rules import METRICS, Better, Retrain, Rule, better
+from headrace.declare.rules import METRICS, Better, Rule
 from headrace.errors import DeclarationError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -141,13 +141,17 @@ class Project:
         budget: int = 10,
         promote: Better | None = None,
     ) -> None:
-        """The policy: a challenger is trained on an alert of `on`, or at the latest `every` so often."""
+        """The policy: a challenger is trained on an alert of `on`, or at the latest `every` so often.
+
+        With neither, the monitor trains nothing, not even a first model. promote: None is `better` by mae where a
+        number is predicted, and by log_loss where a condition is.
+        """
         self._once("a retraining policy", self.parts.retrain)
-        self.parts.retrain = Retrain(
+        self.parts.retrain = RetrainPart(
             on=tuple(on),
             every=None if every is None else milliseconds(every, "retrain"),
             cooldown=milliseconds(cooldown, "retrain"),
             holdout=milliseconds(holdout, "retrain"),
             budget=budget,
-            promote=promote or better("mae"),
+            promote=promote,
         )

@@ -1,7 +1,7 @@
 """The model registry: MLflow, on SQLite or behind a tracking server. Nothing else imports MLflow.
 
-One experiment and one registered model a project. Aliases: `champion` is served, `previous` was served before it,
-`challenger` was trained last and waits for the comparison.
+One experiment and one registered model a project. Aliases: `champion` is served, `challenger` was trained last and
+waits for the comparison. The tag `succeeds` of the champion names the version that was served before it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from headrace.models.artifact import Artifact, load, verify
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
-PREVIOUS: Final = "previous"
+SUCCEEDS: Final = "succeeds"
 
 _SQLITE: Final = "sqlite:///"
 _FOLDER: Final = "model"
@@ -31,13 +31,17 @@ _FOLDER: Final = "model"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A registered model. number: counts from 1. sha256: of its artifact. source: the URI of its files."""
+    """A registered model. number: counts from 1. sha256: of its artifact. source: the URI of its files.
+
+    succeeds: the number of the champion in whose place it came last.
+    """
 
     number: int
     sha256: str
     run_id: str
     source: str
     tags: Mapping[str, str]
+    succeeds: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return str(self.number)
@@ -102,13 +106,17 @@ class Registry:
         return CHALLENGER
 
     def promote(self, version: Version) -> None:
-        """Makes a version the champion; the champion so far becomes `previous`."""
+        """Makes a version the champion; the champion so far becomes `previous`. Twice is once.
+
+        Whom it succeeds is written to the version before, and the alias alone makes it the champion: a kill at any
+        instant leaves the old champion and its predecessor, or the new ones.
+        """
         old = self.champion()
-        if old is not None and old.number != version.number:
-            self._set(PREVIOUS, old)
-        self._set(CHAMPION, version)
-        challenger = self.challenger()
-        if challenger is not None and challenger.number == version.number:
+        if old is None or old.number != version.number:
+            if old is not None:
+                self._writer().set_model_version_tag(self.project, str(version.number), SUCCEEDS, str(old.number))
+            self._set(CHAMPION, version)
+        if self._by_alias(CHALLENGER) == version:
             self._client.delete_registered_model_alias(self.project, CHALLENGER)
 
     def _set(self, alias: str, version: Version) -> None:
@@ -121,11 +129,14 @@ class Registry:
         return self._by_alias(CHAMPION)
 
     def challenger(self) -> Version | None:
-        return self._by_alias(CHALLENGER)
+        """The version that was trained last, where it is not the champion."""
+        found = self._by_alias(CHALLENGER)
+        return None if found == self.champion() else found
 
     def previous(self) -> Version | None:
         """The champion before the last promotion: what a rollback promotes."""
-        return self._by_alias(PREVIOUS)
+        champion = self.champion()
+        return None if champion is None or champion.succeeds is None else self.version(champion.succeeds)
 
     def version(self, number: int) -> Version:
         """A version by its number; ModelError where there is none."""
@@ -189,7 +200,15 @@ class Registry:
                 "start it, or correct its URL",
             ) from error
         tags = dict(found.tags)
-        return Version(int(found.version), tags.get("sha256", ""), found.run_id or "", found.source, tags)
+        before = tags.pop(SUCCEEDS, None)
+        return Version(
+            number=int(found.version),
+            sha256=tags.get("sha256", ""),
+            run_id=found.run_id or "",
+            source=found.source,
+            tags=tags,
+            succeeds=None if before is None else int(before),
+        )
 
     # MLflow
 

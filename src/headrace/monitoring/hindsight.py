@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from headrace.declare.declaration import Declaration
 from headrace.models.artifact import Artifact
+from headrace.models.comparison import predictions
 from headrace.models.metrics import metrics
 from headrace.monitoring.judged import Events, judge_due
 
@@ -27,7 +28,7 @@ def hindsight(
     """Metrics by forecaster over the predictions of `made` whose labels are final at the watermark (ms).
 
     made: columns of the predictions topic. Forecasters: `naive` (where the label is a future window), `as served`,
-    and each version by its name.
+    and each version by its name; one that needs a feature that the project no longer has scores on no example.
     """
     judged = judge_due(declaration, made, events, watermark)
     if not judged.num_rows:
@@ -42,7 +43,8 @@ def hindsight(
         {feature.name: judged.column(f"feature__{feature.name}") for feature in declaration.features}
     )
     for name, artifact in versions.items():
-        scores[name] = metrics(task, label, artifact.predict_table(features))
+        theirs = predictions(artifact, features)
+        scores[name] = metrics(task, label[:0], []) if theirs is None else metrics(task, label, theirs)
     return scores
 
 

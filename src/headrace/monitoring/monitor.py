@@ -1,6 +1,8 @@
 """The monitor: at an instant, what every declared rule says of the serving model.
 
-Nothing it says depends on when it is asked: it sees the predictions made and the labels due by that instant.
+What it says of an instant depends on nothing later, as long as that is a watermark: a mark that the archive has
+passed, or, live, `monitoring.watermark`. Each label is read once, so one that falls due must be final. Live, which
+instants it is asked at depends on the wall, and so does when an alert begins.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ class Monitor:
         self._longest = max((rule.over for rule in declaration.monitors.values()), default=0)
 
     def evaluate(self, now: int, champion: str) -> list[Verdict]:
-        """The verdict of each rule at `now` (ms) on the champion's predictions."""
+        """The verdict of each rule at `now` on the champion's predictions.
+
+        now: ms, a watermark: all that arrived before it is in the archive, and the predictions made by it are read.
+        """
         self._judge(now)
         spec = self._spec(champion)
         verdicts = [

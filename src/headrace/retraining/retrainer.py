@@ -1,79 +1,70 @@
-"""The retrainer: carries a policy's decisions out, and writes every one of them down."""
+"""The retrainer: what a policy's decision comes to, as entries for the ledger. Whoever wrote them down promotes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 import pyarrow as pa
 
 from headrace.declare.rules import Retrain
 from headrace.errors import ModelError, TrainingError
 from headrace.models.artifact import Artifact
-from headrace.models.registry import Registry, Version
+from headrace.models.registry import Version
+from headrace.retraining.intake import CORRUPT, Intake
 from headrace.retraining.ledger import Entry
-from headrace.retraining.policy import decide
+from headrace.retraining.policy import Trainings, decide
 from headrace.retraining.promotion import contest
-
-CORRUPT: Final = 0.2
-"""No model is trained while a larger share than this of the records since the last training were dead letters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """How many records were enriched, and how many became dead letters, so far."""
-
-    enriched: int
-    dead: int
 
 
 class Retrainer:
-    """Decides at an instant, trains, compares, promotes or refuses.
+    """Decides at an instant, trains, compares.
 
-    train: trains on what had arrived by an instant (ms) and registers; its version and the mature examples that it
-    held out (`t`, the features by name, `label`, `naive`). intake: what came in so far.
+    load: a version's artifact. train: trains on what had arrived by an instant (ms) and registers; its version and
+    the mature examples that it held out (`t`, the features by name, `label`, `naive`). intake: what arrived in
+    `[since, until)`, ms; None is the beginning.
     """
 
     def __init__(
         self,
         policy: Retrain,
-        registry: Registry,
+        load: Callable[[Version], Artifact],
         train: Callable[[int], tuple[Version, pa.Table]],
-        intake: Callable[[], Intake],
+        intake: Callable[[int | None, int], Intake],
     ) -> None:
         self._policy = policy
-        self._registry = registry
+        self._load = load
         self._train = train
         self._intake = intake
 
-    def consider(self, entries: Sequence[Entry], firing: Sequence[str], now: int) -> list[Entry]:
-        """What is decided at `now`, given the ledger so far and the metrics whose alert is on."""
-        champion = self._registry.champion()
-        decision = decide(self._policy, entries, firing, champion is not None, now)
+    def consider(
+        self, entries: Sequence[Entry], firing: Sequence[str], champion: Version | None, now: int
+    ) -> list[Entry]:
+        """What is decided at `now`, given the ledger so far, the metrics whose alert is on, and the champion."""
+        old = None if champion is None else self._load(champion)
+        trained = None if old is None else old.spec.holdout.last + old.spec.embargo
+        decision = decide(self._policy, entries, firing, trained, now)
         if decision.kind == "nothing":
             return []
         if decision.kind == "skip":
-            return [] if _said(entries, decision.reason) else [_entry(now, "skip", decision.reason)]
-        intake = self._intake()
-        corrupt = _corrupt(entries, intake)
-        if corrupt is not None:
-            reason = f"{decision.reason}; {corrupt:.0%} of the records since the last training were dead letters"
-            return [] if _said(entries, reason) else [_entry(now, "skip", reason)]
-        begun = Entry(
-            now, "train", "model", {"reason": decision.reason, "enriched": intake.enriched, "dead": intake.dead}
-        )
+            return _skip(entries, now, decision.reason, {"until": decision.until})
+        finished = Trainings.of(entries).finished
+        intake = self._intake(finished[-1] if finished else None, now)
+        counts = {"enriched": intake.enriched, "dead": intake.dead}
+        if intake.corrupt:
+            cause = f"more than {CORRUPT:.0%} of the records since the last training were dead letters"
+            return _skip(entries, now, f"{decision.reason}; {cause}", counts)
+        begun = Entry(now, "train", "model", {"reason": decision.reason, **counts})
         try:
             challenger, held_out = self._train(now)
-            return [begun, self._contest(champion, challenger, held_out, now)]
+            return [begun, self._contest(champion, old, challenger, held_out, now)]
         except (TrainingError, ModelError) as error:
-            return [begun, _entry(now, "failed", str(error))]
+            return [begun, Entry(now, "failed", "model", {"reason": str(error)})]
 
-    def _contest(self, champion: Version | None, challenger: Version, held_out: pa.Table, now: int) -> Entry:
-        old: Artifact | None = None if champion is None else self._registry.load(champion)
-        found = contest(self._policy.promote, old, self._registry.load(challenger), held_out)
-        if found.promote:
-            self._registry.promote(challenger)
+    def _contest(
+        self, champion: Version | None, old: Artifact | None, challenger: Version, held_out: pa.Table, now: int
+    ) -> Entry:
+        found = contest(self._policy.promote, old, self._load(challenger), held_out)
         detail = {
             "reason": found.reason,
             "metric": found.metric,
@@ -82,27 +73,12 @@ class Retrainer:
             "champion_value": found.champion,
             "challenger_value": found.challenger,
             "naive_value": found.naive,
-            "examples": found.count,
+            "examples": found.examples,
         }
         return Entry(now, "promote" if found.promote else "refuse", f"version {challenger.number}", detail)
 
 
-def _entry(now: int, kind: str, reason: str) -> Entry:
-    return Entry(now, "skip" if kind == "skip" else "failed", "model", {"reason": reason})
-
-
-def _said(entries: Sequence[Entry], reason: str) -> bool:
-    """Whether the last entry says the same, but for how long a cooldown still lasts."""
-    if not entries or entries[-1].kind != "skip":
-        return False
-    return str(entries[-1].detail.get("reason")).split(";")[0] == reason.split(";")[0]
-
-
-def _corrupt(entries: Sequence[Entry], intake: Intake) -> float | None:
-    """The share of dead letters since the last training, where it is too large."""
-    last = [entry.detail for entry in entries if entry.kind == "train"]
-    dead = intake.dead - (last[-1].get("dead", 0) if last else 0)
-    enriched = intake.enriched - (last[-1].get("enriched", 0) if last else 0)
-    total = dead + enriched
-    share = dead / total if total > 0 else 0.0
-    return share if share > CORRUPT else None
+def _skip(entries: Sequence[Entry], now: int, reason: str, detail: dict[str, Any]) -> list[Entry]:
+    """Nothing where the last entry says the same."""
+    said = entries and entries[-1].kind == "skip" and entries[-1].detail.get("reason") == reason
+    return [] if said else [Entry(now, "skip", "model", {"reason": reason, **detail})]

@@ -1,10 +1,14 @@
 """The monitor role: what the rules say, and what the policy makes of it, into the ledger.
 
-Live it looks every `EVERY` seconds; under replay at every closed mark, when the archive has passed it.
+It looks at instants up to which the archive has all that arrived: live, every `EVERY` seconds at the watermark;
+under replay at every closed mark, when the archive has passed it. The ledger comes first, and the registry follows
+it: a promotion is kept in the transaction that writes it down, done after that, and done at the next start where a
+kill came between.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,18 +17,22 @@ import pyarrow.dataset as ds
 
 from headrace.declare.topics import Topics
 from headrace.log.consumer import Consumer
-from headrace.models.artifact import Spec
+from headrace.models.artifact import Artifact, Spec
 from headrace.models.registry import Version
 from headrace.monitoring.monitor import Monitor
 from headrace.monitoring.predictions import Predictions
+from headrace.monitoring.watermark import watermark
 from headrace.retraining.alerts import firing, news
+from headrace.retraining.intake import Intakes
 from headrace.retraining.ledger import Entry, Ledger
-from headrace.retraining.retrainer import Intake, Retrainer
+from headrace.retraining.retrainer import Retrainer
 from headrace.roles.context import IDLE, Context
 from headrace.training.local import run as train
 
 EVERY: Final = 10.0
 """Seconds between two looks when live."""
+_TRAINING: Final = "training"
+_PROMOTION: Final = "promotion"
 
 
 def run(context: Context) -> None:
@@ -43,34 +51,58 @@ class Watch:
         self._predictions = Predictions(declaration, context.schemas)
         self._consumer = Consumer(context.log, [self._topics.predictions], self._predictions)
         self._monitor = Monitor(declaration, self._predictions, self._events, self._spec)
-        self._retrainer = Retrainer(declaration.retrain, self._registry, self._train, self._intake)
+        intakes = Intakes(declaration, context.log, self._archive)
+        self._retrainer = Retrainer(declaration.retrain, self._load, self._train, intakes.between)
         self._ledger = Ledger(context.log, context.schemas, self._topics.ledger)
         self._ledger.create()
         self._writer = context.log.writer("monitor")
         self._entries = list(self._ledger.read())
-        self._specs: dict[str, Spec] = {}
+        self._artifacts: dict[int, Artifact] = {}
+        self._reigning: Version | None = None
 
     def run(self) -> None:
+        self._promote()
         for now in self._instants():
             entries = self._decide(now)
-            with self._writer.transaction() as transaction:
-                self._ledger.append(transaction, entries)
-                transaction.commit(self._predictions.position(), self._context.clock.mark() and now)
+            self._write(now, entries)
+            self._promote()
             for entry in entries:
                 self._context.say.info("%s %s: %s", entry.kind, entry.subject, entry.detail.get("reason", ""))
             self._entries += entries
 
+    # When to look
+
     def _instants(self) -> Iterator[int]:
-        """When to look: at each closed mark that all that it needs has passed; live, now and then."""
+        return self._watermarks() if self._context.profile.clock == "wall" else self._marks()
+
+    def _watermarks(self) -> Iterator[int]:
+        """Live: now and then, where the watermark has moved on."""
+        context = self._context
+        passed = max((entry.at for entry in self._entries), default=0)
+        while not context.stop.is_set():
+            now = watermark(context.declaration, context.log, context.schemas, context.clock.now() or 0)
+            self._catch_up()
+            if now > passed:
+                yield now
+                passed = now
+            context.stop.wait(EVERY)
+
+    def _catch_up(self) -> None:
+        """Reads the predictions that are logged by now; what is logged meanwhile is left for the next look."""
+        log, topic = self._context.log, self._topics.predictions
+        if all(known.name != topic for known in log.topics()):
+            return
+        ends = [last for _, last in log.bounds(topic)]
+        while any(self._predictions.position().get((topic, place), 0) < end for place, end in enumerate(ends)):
+            if not self._consumer.step():
+                return
+
+    def _marks(self) -> Iterator[int]:
+        """Under replay: at each closed mark that all that it needs has passed."""
         context = self._context
         passed = context.log.committed("monitor").mark
         while not context.stop.is_set():
             read = self._consumer.step()
-            if context.profile.clock == "wall":
-                if not read:
-                    yield context.clock.now() or 0
-                    context.stop.wait(EVERY)
-                continue
             closed = context.clock.closed()
             ready = self._predictions.mark() == closed and self._passed_archive(closed)
             if closed is not None and closed != passed and ready:
@@ -83,31 +115,65 @@ class Watch:
         passed = self._context.log.committed("archive").mark
         return mark is not None and passed is not None and passed >= mark
 
+    # What to do
+
     def _decide(self, now: int) -> list[Entry]:
-        champion = self._registry.champion()
+        champion = self._reigning = self._champion()
         verdicts = [] if champion is None else self._monitor.evaluate(now, str(champion.number))
         entries = news(self._entries, verdicts, now)
         on = sorted(firing([*self._entries, *entries]))
-        return entries + self._retrainer.consider([*self._entries, *entries], on, now)
+        return entries + self._retrainer.consider([*self._entries, *entries], on, champion, now)
+
+    def _write(self, now: int, entries: list[Entry]) -> None:
+        """Writes down what was decided; the mark is passed when a promotion among it is done."""
+        mark = None if self._context.profile.clock == "wall" else now
+        promoted = [entry.detail["challenger"] for entry in entries if entry.kind == "promote"]
+        with self._writer.transaction() as transaction:
+            self._ledger.append(transaction, entries)
+            transaction.keep(_TRAINING, None)
+            for number in promoted:
+                transaction.keep(_PROMOTION, json.dumps({"version": number, "mark": mark}).encode())
+            transaction.commit(self._predictions.position(), None if promoted else mark)
+
+    def _promote(self) -> None:
+        """Does the promotion that was written down and not done yet, if any."""
+        kept = self._writer.kept(_PROMOTION)
+        if kept is None:
+            return
+        found = json.loads(kept)
+        self._registry.promote(self._registry.version(found["version"]))
+        with self._writer.transaction() as transaction:
+            transaction.keep(_PROMOTION, None)
+            transaction.commit({}, found["mark"])
+
+    def _champion(self) -> Version | None:
+        """The champion; after a kill within a training, that before it.
+
+        (A first model is crowned as it is registered, before its entry.)
+        """
+        kept = self._writer.kept(_TRAINING)
+        if kept is None:
+            return self._registry.champion()
+        number = json.loads(kept)
+        return None if number is None else self._registry.version(number)
+
+    def _train(self, until: int) -> tuple[Version, pa.Table]:
+        before = None if self._reigning is None else self._reigning.number
+        with self._writer.transaction() as transaction:
+            transaction.keep(_TRAINING, json.dumps(before).encode())
+        result = train(self._context.declaration, self._context.profile, until, {}, self._context.say.info)
+        return self._registry.version(result.version), result.held_out()
+
+    # What it reads
 
     def _events(self, where: ds.Expression) -> pa.Table:
         return self._archive.read(self._topics.enriched(self._context.declaration.label.stream), where=where)
 
     def _spec(self, version: str) -> Spec:
-        if version not in self._specs:
-            self._specs[version] = self._registry.load(self._registry.version(int(version))).spec
-        return self._specs[version]
+        known = self._artifacts.get(int(version))
+        return (known or self._load(self._registry.version(int(version)))).spec
 
-    def _train(self, until: int) -> tuple[Version, pa.Table]:
-        result = train(self._context.declaration, self._context.profile, until, {}, self._context.say.info)
-        return self._registry.version(result.version), result.held_out()
-
-    def _intake(self) -> Intake:
-        log = self._context.log
-        ends = {topic.name: sum(last for _, last in log.bounds(topic.name)) for topic in log.topics()}
-        enriched = dead = 0
-        for title, stream in self._context.declaration.streams.items():
-            good, bad = ends.get(self._topics.enriched(title), 0), ends.get(self._topics.dead(title), 0)
-            marks = max(0, good + bad - ends.get(stream.topic, 0))  # a mark stands in all three topics
-            enriched, dead = enriched + good - marks, dead + bad - marks
-        return Intake(enriched, dead)
+    def _load(self, version: Version) -> Artifact:
+        if version.number not in self._artifacts:
+            self._artifacts[version.number] = self._registry.load(version)
+        return self._artifacts[version.number]

@@ -17,14 +17,14 @@ try:
 except ImportError as error:
     raise MissingExtra("training pipeline", "kfp", "train") from error
 
-_SETTINGS: Final[Mapping[str, Any]] = {
+_IMAGE: Final[Mapping[str, Any]] = {
     "base_image": "python:3.11",
     "packages_to_install": [],
     "install_kfp_package": False,
 }
 
 
-@dsl.component(**_SETTINGS)  # type: ignore[untyped-decorator]
+@dsl.component(**_IMAGE)  # type: ignore[untyped-decorator]
 def preprocess(project: str, archive: str, until: int, holdout: int, dataset: Output[Dataset]):  # type: ignore[no-untyped-def]
     from headrace.training import steps
     from headrace.training.progress import reported
@@ -33,7 +33,7 @@ def preprocess(project: str, archive: str, until: int, holdout: int, dataset: Ou
     dataset.metadata.update({name: facts[name] for name in ("train", "holdout", "cut", "until")})
 
 
-@dsl.component(**_SETTINGS)  # type: ignore[untyped-decorator]
+@dsl.component(**_IMAGE)  # type: ignore[untyped-decorator]
 def evaluate(  # type: ignore[no-untyped-def]
     registry: str, dataset: Input[Dataset], draft: Input[Model], sealed: Output[Model], report: Output[Metrics]
 ):
@@ -47,7 +47,7 @@ def evaluate(  # type: ignore[no-untyped-def]
             report.log_metric(name, value)
 
 
-@dsl.component(**_SETTINGS)  # type: ignore[untyped-decorator]
+@dsl.component(**_IMAGE)  # type: ignore[untyped-decorator]
 def register(project: str, registry: str, sealed: Input[Model], report: Input[Metrics]):  # type: ignore[no-untyped-def]
     from headrace.training import steps
     from headrace.training.progress import reported
@@ -81,4 +81,4 @@ def train_component(parameters: Mapping[str, Parameter]) -> Any:
     exec(compile(source, file, "exec"), namespace)
     function = namespace["train"]
     assert inspect.getsource(function).lstrip() == source.lstrip()
-    return dsl.component(function, **_SETTINGS)
+    return dsl.component(function, **_IMAGE)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,10 @@ import pyarrow.parquet as pq
 
 from headrace.declare.declaration import Declaration
 from headrace.errors import TrainingError
+from headrace.models.registry import Version
 from headrace.training.parameters import Parameter, parameters_of
 from headrace.training.progress import Told, heard
+from headrace.training.runs import Runs
 from headrace.training.steps import HOLDOUT
 
 
@@ -30,6 +31,7 @@ class _Archive(Protocol):
 class _Registry(Protocol):
     @property
     def tracking_uri(self) -> str: ...
+    def champion(self) -> Version | None: ...
 
 
 class Places(Protocol):
@@ -45,7 +47,7 @@ class Places(Protocol):
 class TrainingResult:
     """A registered model. alias: champion or challenger. metrics: the report of `steps.evaluate`.
 
-    folder: of the run, with its dataset, its models and `run.log`. seconds: by step.
+    folder: of the run, with its dataset, its models and `run.log`.
     """
 
     version: int
@@ -53,7 +55,6 @@ class TrainingResult:
     sha256: str
     metrics: Mapping[str, Any]
     folder: Path
-    seconds: Mapping[str, float]
 
     def held_out(self) -> pa.Table:
         """The mature examples that the model was evaluated on: `t`, request, features, `label`, `naive`."""
@@ -76,9 +77,10 @@ def run(
     archive: _Archive = places.open_archive(declaration)
     registry: _Registry = places.open_registry(declaration)
     chosen = parameters_of(declaration.model, parameters)
-    home = places.home / "training"
-    home.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{declaration.name}-", dir=home))
+    champion = registry.champion()
+    runs = Runs(places.home / "training", declaration.name)
+    runs.prune(None if champion is None else champion.number)
+    folder = runs.begin()
     request = {
         "parameters": chosen,
         "root": str(folder),
@@ -92,13 +94,13 @@ def run(
     }
     told = _listen(request, folder / "run.log", progress)
     registered = told["register"].facts
+    runs.note(folder, registered["version"])
     return TrainingResult(
         version=registered["version"],
         alias=registered["alias"],
         sha256=registered["sha256"],
         metrics=told["evaluate"].facts["report"],
         folder=folder,
-        seconds={step: found.seconds for step, found in told.items()},
     )
 
 
@@ -113,7 +115,8 @@ def _listen(request: Mapping[str, Any], log: Path, progress: Callable[[str], Non
             [sys.executable, "-m", "headrace.training.orchestrate", json.dumps(request)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # its lifeline: nothing is ever written to it
+            start_new_session=True,  # so that it can end its steps with itself
             text=True,
             encoding="utf-8",
             errors="replace",

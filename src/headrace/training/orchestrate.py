@@ -11,6 +11,8 @@ import sys
 import warnings
 from typing import Any
 
+from headrace.training.lifeline import hold
+
 
 def orchestrate(parameters: dict[str, Any], settings: dict[str, Any], root: str) -> None:
     """Runs the training pipeline with these settings; outputs go to `root`. RuntimeError when a step fails."""
@@ -26,4 +28,5 @@ def orchestrate(parameters: dict[str, Any], settings: dict[str, Any], root: str)
 
 
 if __name__ == "__main__":
+    hold()
     orchestrate(**json.loads(sys.argv[1]))

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from kfp import dsl
 
+from headrace.declare.resolve.labels import SETTINGS
 from headrace.errors import TrainingError
 from headrace.training.components import evaluate, preprocess, register, train_component
 from headrace.training.parameters import Parameter
-
-SETTINGS: Final[Mapping[str, type]] = {
-    "project": str,
-    "archive": str,
-    "registry": str,
-    "until": int,
-    "holdout": int,
-}
 
 
 def pipeline(parameters: Mapping[str, Parameter]) -> Any:

@@ -62,15 +62,6 @@ def split(times: Times, holdout: int, embargo: int) -> Split:
     return Split(train, held, cut)
 
 
-def unseen(times: Times, *since: int) -> Mask:
-    """The examples of which no model has seen anything: t at or after each model's `Spec.unseen_from` (ms).
-
-    >>> unseen(np.array([10, 20, 30]), 15, 30).tolist()
-    [False, False, True]
-    """
-    return times >= max(since)
-
-
 def date(moment: int) -> str:
     """A time in ms as UTC text to the minute.
 

@@ -23,14 +23,15 @@ from headrace.declare.declaration import Feature
 from headrace.declare.duration import duration_text
 from headrace.declare.load import read_project
 from headrace.errors import TrainingError
-from headrace.models.artifact import Artifact, Span, Spec, load, restate, save, verify
+from headrace.models.artifact import Span, Spec, load, restate, save, verify
 from headrace.models.baseline import Baseline
+from headrace.models.comparison import compare, predictions
 from headrace.models.encoding import Encoding, Matrix
 from headrace.models.formats import format_named, format_of
 from headrace.models.metrics import Task, metrics
 from headrace.models.registry import Registry
 from headrace.training.parameters import Parameter, parameters_of
-from headrace.training.splits import date, split, unseen
+from headrace.training.splits import date, split
 
 TRAIN: Final = "train.parquet"
 HOLDOUT: Final = "holdout.parquet"
@@ -153,7 +154,7 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
     artifact = load(Path(draft))
     spec = artifact.spec
     held = pq.read_table(Path(dataset) / HOLDOUT)
-    label, times = held.column("label").to_numpy(), held.column("t").to_numpy()
+    label = held.column("label").to_numpy()
     predicted = artifact.predict_table(held)
     _check(spec.task, predicted, spec)
     found = metrics(spec.task, label, predicted)
@@ -174,17 +175,17 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
     champion = models.champion()
     if champion is not None:
         best = models.load(champion)
-        theirs = _theirs(best, held)
+        theirs = predictions(best, held)
         result["champion"] = {
             "version": champion.number,
             "metrics": None if theirs is None else metrics(spec.task, label, theirs),
         }
-        if theirs is not None:
-            fresh = unseen(times, spec.unseen_from, best.spec.unseen_from)
+        both = compare(best, artifact, held)
+        if both.champion is not None:
             result["comparison"] = {
-                "examples": int(fresh.sum()),
-                "challenger": metrics(spec.task, label[fresh], predicted[fresh]),
-                "champion": metrics(spec.task, label[fresh], theirs[fresh]),
+                "examples": both.examples,
+                "challenger": both.challenger,
+                "champion": both.champion,
             }
     _write_json(Path(report), result)
     return {"sha256": digest, "report": result, "summary": _told(result)}
@@ -247,12 +248,6 @@ def _check(task: Task, predicted: Any, spec: Spec) -> None:
             f"it predicts {predicted.min():g} to {predicted.max():g}, which are not probabilities",
             "use an objective such as binary:logistic",
         )
-
-
-def _theirs(champion: Artifact, held: pa.Table) -> Any:
-    """The champion's predictions; None when it needs a feature that the project no longer has."""
-    missing = [name for name in champion.spec.encoding.names if name not in held.column_names]
-    return None if missing else champion.predict_table(held)
 
 
 def _told(report: Mapping[str, Any]) -> str:

@@ -7,14 +7,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.declare.declaration import Declaration
-from headrace.declare.duration import DAY
-from headrace.declare.label import Each, Grid
 from headrace.declare.parts import Parts
 from headrace.declare.resolve.features import resolution_steps, resolve_features, resolve_request
 from headrace.declare.resolve.labels import resolve_label, resolve_model
+from headrace.declare.resolve.policy import resolve_monitors, resolve_policy
 from headrace.declare.resolve.streams import resolve_streams, resolve_tables
 from headrace.declare.resolve.windows import resolve_windows
-from headrace.declare.rules import Retrain, better
 from headrace.errors import DeclarationError
 
 
@@ -38,6 +36,7 @@ def resolve(parts: Parts, path: Path, digest: str) -> Declaration:
     request = resolve_request(parts, streams, label)
     steps = resolution_steps(parts, request, streams, tables, windows, label)
     inputs, features = resolve_features(parts.features, request, tables, steps, windows, label)
+    model = resolve_model(parts.model, label)
     return Declaration(
         name=parts.name,
         path=path,
@@ -52,21 +51,11 @@ def resolve(parts: Parts, path: Path, digest: str) -> Declaration:
         features=features,
         calendar=parts.calendar,
         label=label,
-        model=resolve_model(parts.model, label),
-        monitors=dict(parts.monitors),
-        retrain=_policy(parts, label.examples),
+        model=model,
+        monitors=resolve_monitors(parts, model.task),
+        retrain=resolve_policy(parts, model.task),
         digest=digest,
     )
-
-
-def _policy(parts: Parts, examples: Grid | Each) -> Retrain:
-    policy = parts.retrain or Retrain((), None, 7 * DAY, 14 * DAY, 10, better("mae"))
-    for metric in policy.on:
-        if metric not in parts.monitors:
-            raise DeclarationError(
-                "retrain", f"on={metric!r} is not a monitored metric", f"declare monitor({metric}=...)"
-            )
-    return policy
 
 
 def _check_calendar(parts: Parts) -> None:

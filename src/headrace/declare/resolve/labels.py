@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Final
 
-from headrace.declare.declaration import Label, Model, StreamDef
+from headrace.declare.declaration import Label, Model, StreamDef, Task
 from headrace.declare.label import RESERVED, Each, Future, Outcome
 from headrace.declare.parts import LabelPart, ModelPart, Parts
 from headrace.declare.resolve.streams import evaluated, typed
@@ -14,8 +14,14 @@ from headrace.declare.row import Row, relation
 from headrace.declare.types import ColumnType
 from headrace.errors import DeclarationError
 
-_SETTINGS: Final = ("project", "archive", "registry", "until", "holdout")
-"""Names of the pipeline's own parameters."""
+SETTINGS: Final[Mapping[str, type]] = {
+    "project": str,
+    "archive": str,
+    "registry": str,
+    "until": int,
+    "holdout": int,
+}
+"""The training pipeline's own parameters."""
 
 
 def resolve_label(part: LabelPart, parts: Parts, streams: Mapping[str, StreamDef]) -> Label:
@@ -91,12 +97,10 @@ def resolve_model(part: ModelPart, label: Label) -> Model:
             raise DeclarationError(
                 f"model {name}", f"its parameter {parameter!r} has no default", "give it a number, text or bool"
             )
-        if parameter in _SETTINGS:
+        if parameter in SETTINGS:
             raise DeclarationError(
                 f"model {name}", f"its parameter {parameter!r} is one of the pipeline's own", "rename it"
             )
         parameters[parameter] = spec.default
-    task = "classification" if label.type.kind == "bool" else "regression"
-    return Model(
-        name, part.function, parameters, part.seed, "classification" if task == "classification" else "regression"
-    )
+    task: Task = "classification" if label.type.kind == "bool" else "regression"
+    return Model(name, part.function, parameters, part.seed, task)
