@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Profile:
-    """Where one deployment of a project lives. clock: "wall" when live, "marks" under replay."""
+    """Where one deployment of a project lives. clock: "wall" when live, "marks" under replay.
+
+    kafka: librdkafka's settings (TLS, SASL), passed as they are. schema_registry: user and password, or token; ca.
+    """
 
     name: str
     home: Path
@@ -39,6 +43,8 @@ class Profile:
     server: str = "http://127.0.0.1:8000"
     partitions: int = 6
     clock: Literal["wall", "marks"] = "wall"
+    kafka: Mapping[str, Any] = field(default_factory=dict)
+    schema_registry: Mapping[str, str] = field(default_factory=dict)
 
     def open_log(self) -> Log:
         scheme, address = self._split("log", self.log)
@@ -46,7 +52,13 @@ class Profile:
             from headrace.log.sqlite import SqliteLog
 
             return SqliteLog(self._path(address))
-        raise self._unknown("log", scheme, "sqlite")
+        if scheme == "kafka":
+            from headrace.log.kafka import KafkaLog
+            from headrace.schema.splitting import Splitter
+
+            servers, _, namespace = address.partition("/")
+            return KafkaLog(servers, Splitter(self.open_schemas()), self.kafka, namespace)
+        raise self._unknown("log", scheme, "sqlite or kafka")
 
     def open_schemas(self) -> Schemas:
         scheme, address = self._split("schemas", self.schemas)
@@ -54,7 +66,11 @@ class Profile:
             from headrace.schema.folder import FolderSchemas
 
             return FolderSchemas(self._path(address))
-        raise self._unknown("schemas", scheme, "folder")
+        if scheme == "registry":
+            from headrace.schema.registry import RegistrySchemas
+
+            return RegistrySchemas(address, **self.schema_registry)
+        raise self._unknown("schemas", scheme, "folder or registry")
 
     def open_online(self) -> OnlineStore:
         scheme, address = self._split("online", self.online)
@@ -120,11 +136,20 @@ def read_profile(declaration: Declaration, name: str = "local", home: Path | Non
     named = home or os.environ.get("HEADRACE_HOME")
     place = Path.cwd() / named if named else folder / given.get("home", ".headrace")
     given.pop("home", None)
-    known = {field.name for field in fields(Profile)} - {"name", "home"}
+    known = {setting.name for setting in fields(Profile)} - {"name", "home"}
     for key in given:
         if key not in known:
             raise ProfileError(f"profile {name}", f"{key!r} is not a setting", f"use {', '.join(sorted(known))}")
+    _refuse_unknown(name, "schema_registry", given.get("schema_registry", {}), ("user", "password", "token", "ca"))
     if "HEADRACE_SERVER" in os.environ:
         given["server"] = os.environ["HEADRACE_SERVER"]
     profile = Profile(name, place.resolve())
     return replace(profile, **given)
+
+
+def _refuse_unknown(profile: str, table: str, given: Any, known: Sequence[str]) -> None:
+    wrong = sorted(set(given) - set(known)) if isinstance(given, dict) else [str(given)]
+    if wrong:
+        cause = f"{wrong[0]!r} is not a setting of {table}"
+        remedy = f"use {', '.join(known)} in [profiles.{profile}.{table}]"
+        raise ProfileError(f"profile {profile}", cause, remedy)

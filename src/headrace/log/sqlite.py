@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import pyarrow.compute as pc
 
 from headrace.errors import LogError, OffsetOutOfRange, WriterTaken
 from headrace.log.batches import FRAMES, Batch, Block, Content, Framed, Mark, Partition, Positions
-from headrace.log.contract import Commit, Topic
+from headrace.log.contract import Commit, Topic, Writer
 
 _VERSION: Final = 1
 _TABLES: Final = """
@@ -42,6 +43,8 @@ CREATE TABLE kept (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
 _FRAMED, _BLOCK, _MARK = 0, 1, 2
 _FETCH: Final = 16
+_TURN: Final = 0.002
+"""Seconds between two looks whether a role's writer is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,6 @@ class SqliteLog:
     >>> writer = log.writer("shop")
     >>> with writer.transaction() as transaction:
     ...     transaction.append("sales", 0, Framed.of([Record(b"a", b"1"), Record(b"b", b"2")], now=0))
-    0
     >>> log.bounds("sales"), [batch.count for batch in log.read("sales", 0, offset=0, limit=100)]
     ([(0, 2)], [2])
     >>> writer.close(); log.close()
@@ -114,6 +116,22 @@ class SqliteLog:
     def writer(self, role: str) -> SqliteWriter:
         path = self._path(role)
         return SqliteWriter(self, role, path)
+
+    @contextmanager
+    def turn(self, role: str, patience: float = 30.0) -> Iterator[Writer]:
+        until = time.monotonic() + patience
+        while True:
+            try:
+                writer = self.writer(role)
+                break
+            except WriterTaken:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_TURN)
+        try:
+            yield writer
+        finally:
+            writer.close()
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Batch]:
         home = self._home(topic)
@@ -264,6 +282,7 @@ class SqliteWriter:
         self._connection = _open(path)
         self._next: dict[Partition, int] = {}
         self._numbers: dict[str, int] = {}
+        self._closed = False
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
@@ -298,8 +317,10 @@ class SqliteWriter:
         return None if row is None else bytes(row[0])
 
     def close(self) -> None:
-        self._connection.close()
-        os.close(self._owner)
+        if not self._closed:
+            self._closed = True
+            self._connection.close()
+            os.close(self._owner)
 
     def _end(self, topic: str, partition: int) -> tuple[int, int]:
         """The topic's number in this file, and the offset of the partition's next record."""
@@ -332,13 +353,12 @@ class SqliteTransaction:
         self.mark: int | None = None
         self.kept: dict[str, bytes | None] = {}
 
-    def append(self, topic: str, partition: int, content: Content) -> int:
+    def append(self, topic: str, partition: int, content: Content) -> None:
         number, end = self._writer._end(topic, partition)
         offset = self.next.get((topic, partition), end)
         if content.count:
             self.next[topic, partition] = offset + content.count
             self.rows.append((number, partition, offset + content.count, content.count, *_columns(topic, content)))
-        return offset
 
     def commit(self, positions: Positions, mark: int | None = None) -> None:
         self.positions.update(positions)
