@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -18,6 +19,7 @@ _PATIENCE: Final = 10.0
 _LARGEST: Final = 2**31 - 1
 """An id is a signed integer of four bytes; what stands before other bytes may be anything."""
 _NO_SUBJECT, _NO_SCHEMA = 40401, 40403
+_TRIES: Final = 5
 _JSON: Final = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
 
 
@@ -57,6 +59,7 @@ class RegistrySchemas:
             auth=None if user is None else (user, password),
             verify=verify,
         )
+        weakref.finalize(self, self._client.close)
         self._broken = httpx.HTTPError, httpx.InvalidURL
         self._by_id: dict[int, AvroSchema] = {}
         self._versions: dict[tuple[str, int], Registered] = {}
@@ -70,10 +73,10 @@ class RegistrySchemas:
             if known.schema == schema:
                 return known
         refuse_incompatible(subject, schema, versions, compatibility)
-        self._ask("PUT", f"/config/{_quoted(subject)}", {"compatibility": compatibility})
+        self._govern(subject, compatibility)
         body = {"schema": json.dumps(schema)}
-        if versions:
-            self._refuse(subject, body)
+        if versions and compatibility != "NONE":
+            self._refuse(subject, body, "/latest" if compatibility == "BACKWARD" else "")
         answer = self._call("POST", f"/subjects/{_quoted(subject)}/versions", body)
         if answer.status_code == 409:
             raise _incompatible(subject, [str(_said(answer).get("message", ""))])
@@ -108,11 +111,18 @@ class RegistrySchemas:
             self._versions[subject, number] = known
         return known
 
-    def _refuse(self, subject: str, body: dict[str, Any]) -> None:
-        """What the registry itself would refuse, for whatever reason."""
-        found = self._ask(
-            "POST", f"/compatibility/subjects/{_quoted(subject)}/versions?verbose=true", body, _NO_SUBJECT
-        )
+    def _govern(self, subject: str, compatibility: Compatibility) -> None:
+        """Sets the subject's compatibility, again where another process makes the same rule at the same time."""
+        for _ in range(_TRIES):
+            answer = self._call("PUT", f"/config/{_quoted(subject)}", {"compatibility": compatibility})
+            if answer.status_code != 409:
+                break
+        self._checked(answer)
+
+    def _refuse(self, subject: str, body: dict[str, Any], which: str) -> None:
+        """What the registry itself would refuse, for whatever reason, beside the versions `which`."""
+        path = f"/compatibility/subjects/{_quoted(subject)}/versions{which}?verbose=true"
+        found = self._ask("POST", path, body, _NO_SUBJECT)
         if found is not None and not found["is_compatible"]:
             raise _incompatible(subject, found.get("messages") or ["it does not say why"])
 
