@@ -481,13 +481,16 @@ _CONTENTS = st.one_of(
 @given(data=st.data())
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_transactions_read_back_from_any_offset(log: Log, data: st.DataObject) -> None:
+    appends = st.lists(st.tuples(st.integers(0, 1), _CONTENTS), max_size=4)
+    transactions = data.draw(st.lists(appends, max_size=4))
+    shares = data.draw(st.tuples(st.integers(0, 100), st.integers(0, 100)))
     topic = f"t-{uuid4().hex[:12]}"
     log.create(Topic(topic, "r", 2))
     appended: dict[int, list[Row]] = {0: [], 1: []}
     writer = log.writer("r")
-    for appends in data.draw(st.lists(st.lists(st.tuples(st.integers(0, 1), _CONTENTS), max_size=4), max_size=4)):
+    for contents in transactions:
         with writer.transaction() as transaction:
-            for partition, content in appends:
+            for partition, content in contents:
                 transaction.append(topic, partition, content)
                 appended[partition] += rows(content)
     writer.close()
@@ -496,5 +499,5 @@ def test_any_transactions_read_back_from_any_offset(log: Log, data: st.DataObjec
         found = read(log, topic, 0, partition=partition)
         assert [row for _, row in found] == expected
         first, end = log.bounds(topic)[partition]
-        offset = data.draw(st.integers(first, end))
+        offset = first + (end - first) * shares[partition] // 100
         assert read(log, topic, offset, partition=partition) == [at for at in found if at[0] >= offset]
