@@ -39,3 +39,17 @@ def stack() -> Iterator[Stack]:
     finally:
         stack.purge()
         shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(stack: Stack) -> str:
+    """host:port of the three brokers, separated by commas."""
+    stack.start("kafka")
+    return stack.address("kafka")
+
+
+@pytest.fixture(scope="session")
+def registry_url(stack: Stack) -> str:
+    """The address of the schema registry's Confluent API."""
+    stack.start("registry")
+    return stack.address("registry")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -27,11 +28,19 @@ if TYPE_CHECKING:
 
 _MOST_PARTITIONS: Final = 99_999
 """Ids of records hold a partition in five digits."""
+_SETTINGS: Final[Mapping[str, Sequence[str]]] = {
+    "kafka": (),
+    "schema_registry": ("user", "password", "token", "ca"),
+}
+"""Settings that are tables, with what they may hold; those of librdkafka are passed as they are."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Where one deployment of a project lives. clock: "wall" when live, "marks" under replay."""
+    """Where one deployment of a project lives. clock: "wall" when live, "marks" under replay.
+
+    kafka: librdkafka's settings (TLS, SASL), passed as they are. schema_registry: user and password, or token; ca.
+    """
 
     name: str
     home: Path
@@ -43,6 +52,8 @@ class Profile:
     server: str = "http://127.0.0.1:8000"
     partitions: int = 6
     clock: Literal["wall", "marks"] = "wall"
+    kafka: Mapping[str, Any] = field(default_factory=dict)
+    schema_registry: Mapping[str, str] = field(default_factory=dict)
 
     def open_log(self) -> Log:
         scheme, address = self._split("log", self.log)
@@ -50,7 +61,13 @@ class Profile:
             from headrace.log.sqlite import SqliteLog
 
             return SqliteLog(self._path(address))
-        raise self._unknown("log", scheme, "sqlite")
+        if scheme == "kafka":
+            from headrace.log.kafka import KafkaLog
+            from headrace.schema.splitting import Splitter
+
+            servers, _, namespace = address.partition("/")
+            return KafkaLog(servers, Splitter(self.open_schemas()), self.kafka, namespace)
+        raise self._unknown("log", scheme, "sqlite or kafka")
 
     def open_schemas(self) -> Schemas:
         scheme, address = self._split("schemas", self.schemas)
@@ -58,7 +75,11 @@ class Profile:
             from headrace.schema.folder import FolderSchemas
 
             return FolderSchemas(self._path(address))
-        raise self._unknown("schemas", scheme, "folder")
+        if scheme == "registry":
+            from headrace.schema.registry import RegistrySchemas
+
+            return RegistrySchemas(address, **self.schema_registry)
+        raise self._unknown("schemas", scheme, "folder or registry")
 
     def open_online(self) -> OnlineStore:
         scheme, address = self._split("online", self.online)
@@ -161,6 +182,13 @@ def _check(subject: str, key: str, value: Any) -> None:
     if key == "partitions":
         good = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_PARTITIONS
         remedy = f"write a whole number from 1 to {_MOST_PARTITIONS}"
+    elif key in _SETTINGS:
+        good, remedy = isinstance(value, dict), f"write a table [profiles.<name>.{key}]"
+        for name in value if good and _SETTINGS[key] else ():
+            if name not in _SETTINGS[key]:
+                raise ProfileError(
+                    subject, f"{name!r} is not a setting of {key}", f"use {', '.join(_SETTINGS[key])}"
+                )
     elif key == "clock":
         good, remedy = value in ("wall", "marks"), "write 'wall', or 'marks' for a replay"
     elif key == "server":

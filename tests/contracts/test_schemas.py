@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from headrace.errors import IncompatibleSchema, SchemaError, UnknownSchema
 from headrace.schema.contract import AvroSchema, Schemas
 from headrace.schema.folder import FolderSchemas
+from headrace.schema.registry import RegistrySchemas
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,27 @@ class Adapter:
     code: str
 
 
-@pytest.fixture(params=["folder"])
+_FOLDER = """
+from pathlib import Path
+from headrace.schema.folder import FolderSchemas
+schemas = FolderSchemas(Path({folder!r}))
+"""
+_REGISTRY = "from headrace.schema.registry import RegistrySchemas; schemas = RegistrySchemas({url!r})"
+
+
+@pytest.fixture(params=["folder", "registry"])
 def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> Adapter:
+    if request.param == "registry":
+        url = request.getfixturevalue("registry_url")
+        return Adapter(lambda: RegistrySchemas(url), _REGISTRY.format(url=url))
     folder = tmp_path / "schemas"
-    imports = "from pathlib import Path; from headrace.schema.folder import FolderSchemas"
-    return Adapter(lambda: FolderSchemas(folder), f"{imports}; schemas = FolderSchemas(Path({str(folder)!r}))")
+    return Adapter(lambda: FolderSchemas(folder), _FOLDER.format(folder=str(folder)))
+
+
+@pytest.fixture
+def sales() -> str:
+    """A subject that no other test has."""
+    return f"sales-{uuid4().hex[:12]}-value"
 
 
 @pytest.fixture
@@ -48,70 +66,77 @@ def with_default(schema: AvroSchema, name: str, kind: Any, default: Any) -> Avro
     return {**schema, "fields": [*schema["fields"], {"name": name, "type": kind, "default": default}]}
 
 
-def test_a_registered_schema_is_found(schemas: Schemas, adapter: Adapter) -> None:
-    registered = schemas.register("sales-value", sale(units="long", city="string"))
-    assert (registered.subject, registered.version) == ("sales-value", 1)
+def test_a_registered_schema_is_found(schemas: Schemas, adapter: Adapter, sales: str) -> None:
+    registered = schemas.register(sales, sale(units="long", city="string"))
+    assert (registered.subject, registered.version) == (sales, 1)
     for view in (schemas, adapter.open()):
         assert view.by_id(registered.id) == registered.schema == sale(units="long", city="string")
-        assert view.latest("sales-value") == registered
-        assert view.versions("sales-value") == [registered]
+        assert view.latest(sales) == registered
+        assert view.versions(sales) == [registered]
 
 
-def test_nothing_registered(schemas: Schemas) -> None:
-    assert schemas.latest("sales-value") is None
-    assert schemas.versions("sales-value") == []
-    with pytest.raises(UnknownSchema, match="77"):
-        schemas.by_id(77)
+def test_nothing_registered(schemas: Schemas, sales: str) -> None:
+    assert schemas.latest(sales) is None
+    assert schemas.versions(sales) == []
+    with pytest.raises(UnknownSchema, match="1234567"):
+        schemas.by_id(1234567)
 
 
-def test_an_equal_schema_is_the_same_version(schemas: Schemas, adapter: Adapter) -> None:
-    first = schemas.register("sales-value", sale(units="long"))
-    second = schemas.register("sales-value", with_default(sale(units="long"), "note", "string", ""))
-    assert adapter.open().register("sales-value", sale(units="long")) == first
-    assert schemas.versions("sales-value") == [first, second]
+def test_an_equal_schema_is_the_same_version(schemas: Schemas, adapter: Adapter, sales: str) -> None:
+    first = schemas.register(sales, sale(units="long"))
+    second = schemas.register(sales, with_default(sale(units="long"), "note", "string", ""))
+    assert adapter.open().register(sales, sale(units="long")) == first
+    assert schemas.versions(sales) == [first, second]
     assert second.version == 2
 
 
-def test_ids_are_unique_over_subjects(schemas: Schemas) -> None:
-    one = schemas.register("a-value", sale(units="long"))
-    two = schemas.register("b-value", sale(units="long"))
-    three = schemas.register("a-value", with_default(sale(units="long"), "note", "string", ""))
+def test_an_id_is_of_one_schema_over_all_subjects(schemas: Schemas, sales: str) -> None:
+    one = schemas.register(f"a-{sales}", sale(units="long"))
+    two = schemas.register(f"b-{sales}", sale(units="long", city="string"))
+    three = schemas.register(f"a-{sales}", with_default(sale(units="long"), "note", "string", ""))
+    same = schemas.register(f"c-{sales}", sale(units="long"))
     assert len({one.id, two.id, three.id}) == 3
-    assert schemas.by_id(two.id) == sale(units="long")
+    assert schemas.by_id(two.id) == two.schema
+    assert schemas.by_id(one.id) == schemas.by_id(same.id) == one.schema
 
 
-def test_many_versions_are_in_order(schemas: Schemas) -> None:
+def test_an_id_that_cannot_be(schemas: Schemas) -> None:
+    with pytest.raises(UnknownSchema, match="4294967295"):
+        schemas.by_id(2**32 - 1)
+
+
+def test_many_versions_are_in_order(schemas: Schemas, sales: str) -> None:
     schema = sale(units="long")
     for number in range(12):
         schema = with_default(schema, f"f{number}", "long", number)
-        schemas.register("sales-value", schema)
-    assert [registered.version for registered in schemas.versions("sales-value")] == list(range(1, 13))
-    latest = schemas.latest("sales-value")
+        schemas.register(sales, schema)
+    assert [registered.version for registered in schemas.versions(sales)] == list(range(1, 13))
+    latest = schemas.latest(sales)
     assert latest is not None
     assert latest.schema == schema
 
 
-def test_an_incompatible_schema_is_refused_with_the_field(schemas: Schemas) -> None:
-    schemas.register("sales-value", sale(units="long"))
-    with pytest.raises(IncompatibleSchema, match=r"sales-value.*Sale\.units"):
-        schemas.register("sales-value", sale(units="string"))
+def test_an_incompatible_schema_is_refused_with_the_field(schemas: Schemas, sales: str) -> None:
+    schemas.register(sales, sale(units="long"))
+    with pytest.raises(IncompatibleSchema, match=rf"{sales}.*Sale\.units"):
+        schemas.register(sales, sale(units="string"))
     with pytest.raises(IncompatibleSchema, match=r"Sale\.city.*default"):
-        schemas.register("sales-value", sale(units="long", city="string"))
-    assert len(schemas.versions("sales-value")) == 1
+        schemas.register(sales, sale(units="long", city="string"))
+    assert len(schemas.versions(sales)) == 1
 
 
-def test_transitive_compares_with_every_version(schemas: Schemas) -> None:
-    schemas.register("sales-value", sale(units="long", city="string"))
-    schemas.register("sales-value", with_default(sale(units="long"), "note", "string", ""))
+def test_transitive_compares_with_every_version(schemas: Schemas, sales: str) -> None:
+    schemas.register(sales, sale(units="long", city="string"))
+    schemas.register(sales, with_default(sale(units="long"), "note", "string", ""))
     third = with_default(sale(units="long"), "city", "long", 0)
     with pytest.raises(IncompatibleSchema, match=r"version 1.*Sale\.city"):
-        schemas.register("sales-value", third)
-    assert schemas.register("sales-value", third, "BACKWARD").version == 3
+        schemas.register(sales, third)
+    assert schemas.register(sales, third, "BACKWARD").version == 3
 
 
-def test_none_compares_with_nothing(schemas: Schemas) -> None:
-    schemas.register("sales-value", sale(units="long"))
-    assert schemas.register("sales-value", sale(units="string"), "NONE").version == 2
+def test_none_compares_with_nothing(schemas: Schemas, sales: str) -> None:
+    schemas.register(sales, sale(units="long"))
+    assert schemas.register(sales, sale(units="string"), "NONE").version == 2
 
 
 @pytest.mark.parametrize(
@@ -122,25 +147,24 @@ def test_none_compares_with_nothing(schemas: Schemas) -> None:
         {"type": "record", "name": "not a name", "fields": []},
     ],
 )
-def test_what_is_not_avro_is_refused(schemas: Schemas, wrong: AvroSchema) -> None:
-    with pytest.raises(SchemaError, match="sales-value"):
-        schemas.register("sales-value", wrong)
-    assert schemas.latest("sales-value") is None
+def test_what_is_not_avro_is_refused(schemas: Schemas, sales: str, wrong: AvroSchema) -> None:
+    with pytest.raises(SchemaError, match=sales):
+        schemas.register(sales, wrong)
+    assert schemas.latest(sales) is None
 
 
-def test_processes_that_register_at_once_agree(schemas: Schemas, adapter: Adapter) -> None:
-    script = (
-        adapter.code
-        + """
+def test_processes_that_register_at_once_agree(schemas: Schemas, adapter: Adapter, sales: str) -> None:
+    script = f"""{adapter.code}
 for number in range(10):
-    schema = {"type": "record", "name": "Sale", "fields": [{"name": f"f{number}", "type": "long", "default": 0}]}
-    print(schemas.register("sales-value", schema).id, schemas.register(f"{number % 3}-value", schema).id)
+    fields = [{{"name": f"f{{number}}", "type": "long", "default": 0}}]
+    schema = {{"type": "record", "name": "Sale", "fields": fields}}
+    one, two = schemas.register({sales!r}, schema), schemas.register(f"{{number % 3}}-{sales}", schema)
+    print(one.id, one.version, two.id, two.version)
 """
-    )
     command = [sys.executable, "-c", script]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     printed = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     assert printed[0] == printed[1] == printed[2]
-    assert len(schemas.versions("sales-value")) == 10
-    assert len(set(printed[0].split())) == 20
+    assert [known.version for known in schemas.versions(sales)] == list(range(1, 11))
+    assert len({known.id for known in schemas.versions(sales)}) == 10

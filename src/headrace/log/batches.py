@@ -92,12 +92,16 @@ Content = Framed | Block | Mark
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Content at its place: the offset is that of its first record."""
+    """Content at its place: the offset is that of its first record, and the others follow it one by one.
+
+    gap: offsets behind the last record that hold none (of what a log wrote for itself, or compacted).
+    """
 
     topic: str
     partition: int
     offset: int
     content: Content
+    gap: int = 0
 
     @property
     def count(self) -> int:
@@ -117,5 +121,5 @@ class Batch:
 
     @property
     def end(self) -> int:
-        """The offset after its last record."""
-        return self.offset + self.content.count
+        """The offset to read on from: after its last record and the gap behind that."""
+        return self.offset + self.content.count + self.gap

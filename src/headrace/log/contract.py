@@ -35,8 +35,8 @@ class Commit:
 class Transaction(Protocol):
     """Effects that become visible together."""
 
-    def append(self, topic: str, partition: int, content: Content) -> int:
-        """Appends; returns the offset of the first record. Refused for a topic of another owner."""
+    def append(self, topic: str, partition: int, content: Content) -> None:
+        """Appends, in the order of calls. Refused for a topic of another owner."""
         ...
 
     def commit(self, positions: Positions, mark: int | None = None) -> None:
@@ -52,7 +52,7 @@ class Writer(Protocol):
     """A role's right to write. One at a time: a second one is refused, naming the process that holds it."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """All or nothing: an exception inside undoes everything."""
+        """All or nothing: an exception inside undoes everything. Every reader sees it when the block has ended."""
         ...
 
     def kept(self, name: str) -> bytes | None:
@@ -79,16 +79,27 @@ class Log(Protocol):
         """WriterTaken where another process is the role's writer."""
         ...
 
+    def turn(self, role: str, patience: float = 30.0) -> AbstractContextManager[Writer]:
+        """A writer of a role that several processes share, for a short while; it is not closed by the caller.
+
+        Where the log has one writer at a time, it is waited for: WriterTaken where others hold it longer than
+        `patience` seconds.
+        """
+        ...
+
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Batch]:
         """Batches from the one that holds `offset` on, until at least `limit` records or the end.
 
-        The first batch may begin before `offset`: the reader skips. OffsetOutOfRange below retention. Batches of an
-        open transaction are never seen.
+        The first batch may begin before `offset` (the reader skips) or behind it (nothing stands between). Offsets
+        increase; within a batch they are dense, behind one there may be a gap, which `Batch.end` covers; where
+        only a gap is left, it is a batch of no records. So `batches[-1].end` is always where to read on, and
+        it comes to the end of `bounds`. All that was committed when it is called is seen, and nothing of an open
+        transaction. It never waits for what is not there. OffsetOutOfRange below retention.
         """
         ...
 
     def bounds(self, topic: str) -> list[tuple[int, int]]:
-        """For each partition the first offset kept and the offset after the last record."""
+        """For each partition the first offset kept and the offset after the last that is committed."""
         ...
 
     def committed(self, group: str) -> Commit:
@@ -96,7 +107,7 @@ class Log(Protocol):
         ...
 
     def expire(self, now: int) -> int:
-        """Drops batches whose newest arrival is older than their topic's retention; how many records."""
+        """Drops batches whose newest arrival is older than their topic's retention; how many offsets."""
         ...
 
     def close(self) -> None: ...

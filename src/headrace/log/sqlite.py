@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
+from typing import Final
 
-from headrace.errors import LogError, OffsetOutOfRange
+from headrace.errors import LogError, OffsetOutOfRange, WriterTaken
 from headrace.log.batches import Batch
-from headrace.log.contract import Commit, Topic
+from headrace.log.contract import Commit, Topic, Writer
 from headrace.log.sqlite_contents import content_of
 from headrace.log.sqlite_file import explained, locked, open_to_read, open_to_write, snapshot, version_of
 from headrace.log.sqlite_retention import expire
 from headrace.log.sqlite_writer import SqliteWriter
+
+_TURN: Final = 0.002
+"""Seconds between two looks whether a role's writer is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,6 @@ class SqliteLog:
     >>> writer = log.writer("shop")
     >>> with writer.transaction() as transaction:
     ...     transaction.append("sales", 0, Framed.of([Record(b"a", b"1"), Record(b"b", b"2")], now=0))
-    0
     >>> log.bounds("sales"), [batch.count for batch in log.read("sales", 0, offset=0, limit=100)]
     ([(0, 2)], [2])
     >>> writer.close(); log.close()
@@ -101,6 +106,22 @@ class SqliteLog:
 
     def writer(self, role: str) -> SqliteWriter:
         return SqliteWriter(self.topic, role, self._path(role))
+
+    @contextmanager
+    def turn(self, role: str, patience: float = 30.0) -> Iterator[Writer]:
+        until = time.monotonic() + patience
+        while True:
+            try:
+                writer = self.writer(role)
+                break
+            except WriterTaken:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_TURN)
+        try:
+            yield writer
+        finally:
+            writer.close()
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Batch]:
         home = self._home(topic)

@@ -107,7 +107,7 @@ class SqliteTransaction:
         self.mark: int | None = None
         self.kept: dict[str, bytes | None] = {}
 
-    def append(self, topic: str, partition: int, content: Content) -> int:
+    def append(self, topic: str, partition: int, content: Content) -> None:
         number, end = self._writer._end(topic, partition)
         offset = self.next.get((topic, partition), end)
         if content.count:
@@ -115,7 +115,6 @@ class SqliteTransaction:
             self.rows.append(
                 (number, partition, offset + content.count, content.count, *columns_of(topic, content))
             )
-        return offset
 
     def commit(self, positions: Positions, mark: int | None = None) -> None:
         self.positions.update(positions)

@@ -230,7 +230,7 @@ def _places(batches: Sequence[Batch]) -> tuple[Ints, Ints]:
     """The partition and the offset of each record."""
     none = np.zeros(0, np.int64)
     partitions = [np.full(batch.count, batch.partition, np.int64) for batch in batches]
-    offsets = [np.arange(batch.offset, batch.end, dtype=np.int64) for batch in batches]
+    offsets = [batch.offset + np.arange(batch.count, dtype=np.int64) for batch in batches]
     return np.concatenate([none, *partitions]), np.concatenate([none, *offsets])
 
 

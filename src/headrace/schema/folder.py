@@ -13,12 +13,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import fastavro
-
-from headrace.errors import IncompatibleSchema, SchemaError, UnknownSchema
-from headrace.schema.compatibility import incompatibilities
+from headrace.errors import SchemaError, UnknownSchema
+from headrace.schema.checks import refuse_incompatible, refuse_malformed
 from headrace.schema.contract import AvroSchema, Compatibility, Registered
 
 
@@ -46,13 +43,13 @@ class FolderSchemas:
             raise SchemaError(
                 f"subject {subject!r}", "its name cannot be a folder", "use letters, digits, '_', '-', '.' only"
             )
-        _parse(subject, schema)
+        refuse_malformed(subject, schema)
         with self._locked():
             versions = self.versions(subject)
             for known in versions:
                 if known.schema == schema:
                     return known
-            _refuse(subject, schema, versions, compatibility)
+            refuse_incompatible(subject, schema, versions, compatibility)
             taken = [registered.id for registered in self._all()]
             registered = Registered(max(taken, default=0) + 1, subject, len(versions) + 1, schema)
             self._write(registered)
@@ -103,43 +100,3 @@ def _read(path: Path) -> Registered:
         return Registered(int(content["id"]), path.parent.name, int(path.stem), content["schema"])
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(f"schema file {path}", f"it is not as it was written: {error}", "restore it") from error
-
-
-def _parse(subject: str, schema: AvroSchema) -> None:
-    try:
-        fastavro.parse_schema(schema)
-    except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType, KeyError, TypeError) as error:
-        raise SchemaError(
-            f"subject {subject}", f"the schema is not Avro: {error!r}", "correct the schema"
-        ) from error
-    wrong = [name for name in _names(schema) if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name, re.ASCII)]
-    if wrong or schema.get("type") != "record" or not isinstance(schema.get("fields"), list):
-        cause = f"{wrong[0]!r} is no name in Avro" if wrong else "the schema is not a record with fields"
-        raise SchemaError(f"subject {subject}", cause, "correct the schema")
-
-
-def _names(schema: Any) -> Iterator[str]:
-    """Of the types and fields inside; fastavro accepts any."""
-    if isinstance(schema, list):
-        for part in schema:
-            yield from _names(part)
-    elif isinstance(schema, dict):
-        if "name" in schema:
-            yield str(schema["name"])
-        for part in ("type", "fields", "items", "values"):
-            yield from _names(schema.get(part))
-
-
-def _refuse(subject: str, schema: AvroSchema, versions: list[Registered], compatibility: Compatibility) -> None:
-    """Raises IncompatibleSchema where the new schema cannot read what the compatibility says it must."""
-    if compatibility == "NONE":
-        return
-    against = versions[-1:] if compatibility == "BACKWARD" else versions
-    for old in reversed(against):
-        reasons = incompatibilities(schema, old.schema)
-        if reasons:
-            raise IncompatibleSchema(
-                f"subject {subject}",
-                f"the new schema cannot read what version {old.version} wrote: {'; '.join(reasons)}",
-                "give new fields a default, keep the types of the others, and rename with an alias",
-            )

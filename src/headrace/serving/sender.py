@@ -21,7 +21,7 @@ from headrace.declare.retention import EVENTS
 from headrace.errors import HeadraceError
 from headrace.log.batches import Content, Mark
 from headrace.log.contract import Log, Topic, Transaction
-from headrace.log.turns import transaction_in_turn, turn
+from headrace.log.turns import transaction_in_turn
 from headrace.schema.contract import Schemas
 from headrace.serving.destinations import Destination, Events, Predictions
 from headrace.serving.segment import Frames, aside, number_of, read_frames, segments, set_aside, sound
@@ -222,7 +222,7 @@ class Sender:
         if topic == self._predictions:
             kept = self._writer.kept(_name(topic))
         else:
-            with turn(self._log, PRODUCERS) as writer:
+            with self._log.turn(PRODUCERS) as writer:
                 kept = writer.kept(_name(topic))
         number, begin = (0, 0) if kept is None else json.loads(kept)
         return int(number), int(begin)

@@ -71,12 +71,13 @@ class Tables:
                 contents: list[Content] = [*changes.get(kept.topic, [])]
                 contents += [] if mark is None else [Mark(mark)]
                 for content in contents:
-                    kept.end = transaction.append(kept.topic, 0, content) + content.count
+                    transaction.append(kept.topic, 0, content)
+                    kept.end += content.count
                     written += content.count
                 if kept in due and kept.table.title not in self.failures:
                     transaction.keep(f"refreshed/{kept.topic}", str(now).encode())
             transaction.commit({(kept.topic, 0): kept.end for kept in self._kept if kept.loaded}, mark)
-        for kept in due:
+        for kept in self._kept:
             kept.advance()
         self._passed = mark
         return written
@@ -115,12 +116,12 @@ class _Kept:
         log.create(Topic(topic, ROLE, 1))
         self._schema_id = schemas.register(f"{topic}-value", nullable_schema(topic, self._columns)).id
         self._rows = Rows(log, schemas, table, topic)
-        self.end = log.bounds(topic)[0][1]
         self.advance()
 
     def advance(self) -> None:
         """Takes what the role itself wrote."""
         self._rows.catch_up()
+        self.end = self._rows.position
 
     def changes(self, new: pa.Table, now: int) -> list[Block]:
         """The rows that are new or changed, and those that are gone, by key."""
