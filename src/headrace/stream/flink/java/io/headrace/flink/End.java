@@ -3,11 +3,12 @@ package io.headrace.flink;
 import static org.apache.flink.table.types.inference.InputTypeStrategies.explicitSequence;
 import static org.apache.flink.table.types.inference.InputTypeStrategies.or;
 
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Optional;
 import org.apache.flink.table.api.DataTypes;
 import org.apache.flink.table.catalog.DataTypeFactory;
-import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.functions.AggregateFunction;
 import org.apache.flink.table.types.DataType;
 import org.apache.flink.table.types.inference.StateTypeStrategy;
@@ -71,13 +72,18 @@ public abstract class End extends AggregateFunction<Row, Row> {
         Long held = (Long) state.getField(1);
         int order = held == null ? sign : Long.compare(at, held);
         if (order == 0) {
-            order = StringData.fromString(id).compareTo(StringData.fromString((String) state.getField(2)));
+            order = Arrays.compareUnsigned(bytes(id), bytes((String) state.getField(2)));
         }
         if (order * sign > 0) {
             state.setField(0, value);
             state.setField(1, at);
             state.setField(2, id);
         }
+    }
+
+    /** Texts are in the order of their bytes, as in DuckDB; Java's order differs beyond the basic plane. */
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
     }
 
     @Override
