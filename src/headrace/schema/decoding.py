@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from headrace.log.batches import FRAMES, Batch, Block, Framed, Positions
 from headrace.schema.contract import AvroSchema, Schemas
 from headrace.schema.encoding import PREFIX
 from headrace.schema.flat import Bytes, Flags, Ints
-from headrace.schema.resolution import Refused, Resolution
+from headrace.schema.record import Refused
+from headrace.schema.resolution import Resolution
 
 _PLACE: Final = ("_partition", "_offset", "_arrival")
 UNDECODABLE: Final = pa.schema(
@@ -130,13 +130,13 @@ class _Decoder:
             self._split(*blocks[0], resolution)
 
     def _split(self, row: int, block: Block, resolution: Resolution) -> None:
-        file = io.BytesIO(block.body)
         read: list[tuple[Any, ...]] = []
+        end = 0
         for place in range(block.count):
-            begin = file.tell()
+            begin = end
             try:
-                record = resolution.one(file)
-                if place == block.count - 1 and file.tell() < len(block.body):
+                record, end = resolution.one(block.body, begin)
+                if place == block.count - 1 and end < len(block.body):
                     raise Refused("bytes are left behind the last record of its block")
             except Refused as refused:
                 self._lost(row, block, place, block.body[begin:], f"{refused}")
@@ -181,10 +181,10 @@ class _Decoder:
                 self._add(rows[places[ok]], taken)
             read, good = [], []
             for place in places[~ok].tolist():
-                file = io.BytesIO(body[begins[place] + PREFIX.size : ends[place]].tobytes())
+                payload = body[begins[place] + PREFIX.size : ends[place]].tobytes()
                 try:
-                    record = resolution.one(file)
-                    if file.read(1):
+                    record, end = resolution.one(payload)
+                    if end < len(payload):
                         raise Refused("bytes are left behind it")
                 except Refused as refused:
                     refuse(place, str(refused))

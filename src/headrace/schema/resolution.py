@@ -1,22 +1,17 @@
 """From what was written with one schema to the columns of another: Avro's schema resolution.
 
 Flat records whose fields only move, widen or take a default go column by column; everything else, and every record
-that the columnar reader does not accept, goes through fastavro one by one.
+that the columnar reader does not accept, is read one by one.
 """
 
 from __future__ import annotations
 
-import io
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import fastavro
 import numpy as np
 import pyarrow as pa
-from fastavro.read import SchemaResolutionError
 
 from headrace.declare.types import ColumnType
 from headrace.errors import SchemaError
@@ -24,9 +19,10 @@ from headrace.schema import container
 from headrace.schema.compatibility import incompatibilities
 from headrace.schema.contract import AvroSchema
 from headrace.schema.flat import Bytes, Field, Flags, Ints, fields_of
+from headrace.schema.parsed import parse
 from headrace.schema.reading import read
+from headrace.schema.record import RecordReader
 
-_EPOCH: Final = datetime(1970, 1, 1)
 _WIDENED: Final = {("int", "float"), ("long", "float"), ("int", "double"), ("long", "double"), ("float", "double")}
 _SAME: Final = {("int", "long"), ("long", "int")}
 _KINDS: Final = {
@@ -36,10 +32,6 @@ _KINDS: Final = {
     "bool": ("boolean",),
     "time": ("long",),
 }
-
-
-class Refused(Exception):
-    """Bytes that are not a record of their schema, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +47,9 @@ class Resolution:
 
     def __init__(self, writer: AvroSchema, reader: AvroSchema, columns: Mapping[str, ColumnType]) -> None:
         self._columns = columns
-        self._writer = fastavro.parse_schema(_plain(writer))
-        self._reader = fastavro.parse_schema(_plain(reader))
-        if self._writer == self._reader:
-            self._reader = None
         self._fields = fields_of(writer) or []
         self._sources = _sources(self._fields, writer, reader, columns)
+        self._reader = RecordReader(parse(writer), parse(reader), columns)
 
     def framed(self, body: Bytes, begins: Ints, ends: Ints) -> tuple[list[pa.Array] | None, Flags]:
         """The columns of the records at [begins, ends), and which were read; read the others one by one."""
@@ -76,30 +65,9 @@ class Resolution:
         found = container.read_blocks(blocks, self._fields)
         return None if found is None else self._shape(found, sum(count for count, _ in blocks))
 
-    def one(self, file: io.BytesIO) -> tuple[Any, ...]:
-        """The values of the record that begins where the file stands; Refused where there is none."""
-        try:
-            record = fastavro.schemaless_reader(file, self._writer, self._reader)
-            return tuple(_value(record[name], kind) for name, kind in self._columns.items())
-        except (EOFError, struct.error):
-            raise Refused("it ends too early") from None
-        except UnicodeDecodeError:
-            raise Refused("a text is not UTF-8") from None
-        except IndexError:
-            cut = file.tell() == file.getbuffer().nbytes
-            raise Refused("it ends too early" if cut else "a union or an enum has no such branch") from None
-        except SchemaResolutionError:
-            raise Refused("it does not resolve to the reader's schema") from None
-        except (
-            ValueError,
-            TypeError,
-            OverflowError,
-            MemoryError,
-            ArithmeticError,
-            KeyError,
-            AttributeError,
-        ) as error:
-            raise Refused(f"it is no record of its schema ({type(error).__name__})") from None
+    def one(self, data: bytes, at: int = 0) -> tuple[tuple[Any, ...], int]:
+        """The values of the record that begins at `at`, and where it ends; Refused where there is none."""
+        return self._reader.one(data, at)
 
     def arrays(self, rows: Sequence[tuple[Any, ...]]) -> list[pa.Array]:
         """The columns of records read one by one."""
@@ -124,7 +92,7 @@ class Resolution:
 def _sources(
     fields: Sequence[Field], writer: AvroSchema, reader: AvroSchema, columns: Mapping[str, ColumnType]
 ) -> list[_Source] | None:
-    """Where each column comes from; None where only fastavro can tell."""
+    """Where each column comes from; None where records are read one by one."""
     subject = f"schema {reader.get('name')}"
     targets = {field.name: field for field in fields_of(reader) or []}
     raw = {field["name"]: field for field in reader["fields"]}
@@ -152,38 +120,6 @@ def _sources(
             return None
         sources.append(_Source(place))
     return sources
-
-
-def _plain(schema: Any) -> Any:
-    """The schema without logical times in milliseconds: they are numbers, and as such have no limits."""
-    if isinstance(schema, list):
-        return [_plain(branch) for branch in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("logicalType") in ("timestamp-millis", "local-timestamp-millis"):
-        return schema["type"]
-    return {
-        name: _plain(part) if name in ("type", "fields", "items", "values") else part
-        for name, part in schema.items()
-    }
-
-
-def _value(value: Any, column: ColumnType) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        if value.tzinfo is not None:
-            value = value.astimezone(UTC).replace(tzinfo=None)
-        return (value - _EPOCH) // timedelta(milliseconds=1)
-    match column.kind:
-        case "float":
-            return float(value)
-        case "str":
-            return value.decode() if isinstance(value, bytes) else str(value)
-        case "bool":
-            return bool(value)
-        case _:
-            return int(value)
 
 
 def _stored(column: ColumnType) -> pa.DataType:

@@ -86,7 +86,8 @@ def _stands(body: Bytes, at: Ints, column: pa.Array, kind: str, sizes: Ints) -> 
         return True
     if kind in ("string", "bytes"):
         sizes = sizes - _numpy(pc.binary_length(column)).astype(np.int64)
-    return bool((body[at + sizes - 1] < 0x80).all())
+    longest = sizes == 10  # of its last byte only one bit fits into 64
+    return bool((body[at + sizes - 1] < np.where(longest, 2, 0x80)).all())
 
 
 def _sizes(column: pa.Array, field: Field) -> Ints:
