@@ -86,3 +86,7 @@ class ServingError(HeadraceError):
 
 class RoleError(HeadraceError):
     """A role's process cannot do its work."""
+
+
+class FlinkError(HeadraceError):
+    """Flink refused a statement, or a job of its fails."""
