@@ -74,7 +74,7 @@ def _value(view: View) -> str:
 def _aggregates(view: View) -> str:
     match view.family:
         case "total":
-            return ", hr_sum(`value`) AS `total`"
+            return f", {'hr_real_sum' if view.type.kind == 'float' else 'hr_sum'}(`value`) AS `total`"
         case "extremes":
             return ", MIN(`value`) AS `least`, MAX(`value`) AS `most`"
         case "moments":

@@ -1,8 +1,10 @@
 """The job that enriches one project's streams: checks to dead letters, lookups, derived columns.
 
-For each stream the views follow one another: `received` (times and the place of a repaired record), `judged` (why
-it is refused by its times and checks, if it is), `joined` (the tables' columns), `derived`. A record is refused
-for the reasons and in the order of `stream.edges` and `stream.enrichment`.
+Every record passes one chain once, so that nothing is looked up twice: received (its times, and the place of the
+dead letter that it repairs), judged (why its times or checks refuse it, if they do), joined, derived; then it
+leaves through one sink, hence in one transaction, to the enriched topic or to the dead letters. Records that repair
+a dead letter have a chain of their own, at whose end they count once. A record is refused for the reasons and in
+the order of `stream.edges` and `stream.enrichment`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ from headrace.stream.letters import DETAIL, ID, REASON
 from headrace.stream.repairs import HEADER
 
 ROLE: Final = "enrich"
+ARRIVAL: Final = "headrace-arrival"
+MARK: Final = "headrace-mark"
+BEYOND: Final = "it leaves 64 bits"
 _ROWS: Final = "100000"
 """Rows of a joined table that a subtask keeps."""
 
@@ -53,7 +58,7 @@ def enrich_job(
     for title, stream in declaration.streams.items():
         channel = _Channel(stream, topics, cluster, readers[title], cuts.get(title))
         statements += channel.statements()
-        inserts += channel.inserts()
+        inserts.append(channel.insert())
     settings = {
         "pipeline.name": f"headrace {declaration.name} enrich",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
@@ -70,9 +75,6 @@ class _Channel:
     ) -> None:
         self._stream, self._topics, self._cluster, self._reader, self._cut = stream, topics, cluster, reader, cut
         self._times = [column for column, kind in stream.columns.items() if kind.kind == "time"]
-        self._columns = [name(column) for column in stream.columns]
-        over = {column.name: overflow(column.expression, column.name) for column in stream.derived}
-        self._over = {column: condition for column, condition in over.items() if condition is not None}
 
     def _title(self, step: str) -> str:
         return f"{step}_{self._stream.title}"
@@ -81,42 +83,29 @@ class _Channel:
         """Tables and views."""
         yield self._raw()
         yield view(self._title("received"), self._received())
-        yield view(self._title("judged"), self._judged())
-        yield view(self._title("joined"), self._joined())
-        yield view(self._title("derived"), self._derived())
-        yield self._enriched()
-        yield self._dead()
+        yield view(self._title("fresh"), self._chain("NOT `_repaired`"))
+        yield view(self._title("repaired"), self._chain("`_repaired`"))
+        yield self._sink()
 
-    def inserts(self) -> Iterator[Insert]:
-        """Enriched records, those that repair a dead letter only once; dead letters before and after the joins."""
-        subject = f"stream {self._stream.title}"
-        derived, good = name(self._title("derived")), "WHERE `_failed` IS NULL"
-        columns = ", ".join(["`_place`", "`_key`", *map(name, enriched_columns(self._stream))])
-        order = "ROW_NUMBER() OVER (PARTITION BY `_partition`, `_offset` ORDER BY `_proc`) AS `_row`"
-        repaired = f"SELECT *, {order} FROM {derived} {good} AND `_repaired`"
-        yield Insert(
-            subject,
-            f"INSERT INTO {name(self._title('enriched'))}\n"
-            f"SELECT {columns} FROM {derived} {good} AND NOT `_repaired`\nUNION ALL\n"
-            f"SELECT {columns} FROM ({repaired}) WHERE `_row` = 1",
+    def insert(self) -> Insert:
+        """Enriched records and dead letters; of those that repair one letter only the first that passes."""
+        columns = ", ".join(map(name, self._written()))
+        once = "`_partition`, `_offset`, CASE WHEN `_dead` THEN `_place` END, CASE WHEN `_dead` THEN `_at` END"
+        order = f"ROW_NUMBER() OVER (PARTITION BY {once} ORDER BY `_proc`) AS `_row`"
+        return Insert(
+            f"stream {self._stream.title}",
+            f"INSERT INTO {name(self._title('sink'))}\n"
+            f"SELECT {columns} FROM {name(self._title('fresh'))}\nUNION ALL\n"
+            f"SELECT {columns} FROM (SELECT *, {order} FROM {name(self._title('repaired'))}) WHERE `_row` = 1",
         )
-        refused = f"{name(self._title('judged'))} WHERE `_reason` IS NOT NULL"
-        dead = f"SELECT {self._letter('`_reason`', '`_detail`')}\nFROM {refused}"
-        if self._over:
-            letter = self._letter("'check:' || `_failed`", "'it leaves 64 bits'")
-            dead += f"\nUNION ALL\nSELECT {letter}\nFROM {derived} WHERE `_failed` IS NOT NULL"
-        yield Insert(subject, f"INSERT INTO {name(self._title('dead'))}\n{dead}")
 
     def _raw(self) -> str:
-        kinds = {
-            column: "BIGINT" if kind.kind == "time" else TYPES[kind.kind]
-            for column, kind in self._stream.columns.items()
-        }
-        columns = kinds | {
+        types = {**TYPES, "time": "BIGINT"}  # as they came: whether they are in range is an edge's to say
+        columns = {column: types[kind.kind] for column, kind in self._stream.columns.items()} | {
             "_value": "BYTES",
             "_error": "STRING",
             "_key": "BYTES",
-            "_place": "INT METADATA FROM 'partition' VIRTUAL",
+            "_from": "INT METADATA FROM 'partition' VIRTUAL",
             "_at": "BIGINT METADATA FROM 'offset' VIRTUAL",
             "_stamp": "TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
             "_headers": "MAP<STRING, BYTES> METADATA FROM 'headers' VIRTUAL",
@@ -128,9 +117,8 @@ class _Channel:
             **self._cluster.properties,
             "properties.group.id": ROLE,
             "properties.isolation.level": "read_committed",
-            "scan.startup.mode": "group-offsets",
             "properties.auto.offset.reset": "earliest",
-            "scan.topic-partition-discovery.interval": "10 s",
+            "scan.startup.mode": "group-offsets",
             "key.format": "raw",
             "key.fields": "_key",
             "value.fields-include": "EXCEPT_KEY",
@@ -141,7 +129,6 @@ class _Channel:
         return table(self._title("raw"), columns, options)
 
     def _received(self) -> str:
-        """Times as such, arrival, and of a repaired record the place of its dead letter."""
         columns = []
         for column in self._stream.columns:
             found = name(column)
@@ -149,19 +136,55 @@ class _Channel:
                 found = f"{_time(found)} AS {found}, {found} AS {name('_ms_' + column)}"
             columns.append(found)
         columns += [
-            "`_value`", "`_error`", "`_key`", "`_place`", "`_at`", "`_proc`",
+            "`_value`", "`_error`", "`_key`", "CAST(`_from` AS BIGINT) AS `_place`", "`_at`", "`_proc`",
             "hr_arrival(`_headers`, `_stamp`) AS `_arrival`",
             f"hr_repair(`_headers`, {text(self._stream.topic)}) AS `_repair`",
         ]  # fmt: skip
-        marks = "`_headers`['headrace-mark'] IS NULL"
-        source = f"SELECT {', '.join(columns)} FROM {name(self._title('raw'))} WHERE `_headers` IS NULL OR {marks}"
-        place = (
-            "COALESCE(`_repair`.`partition`, CAST(`_place` AS BIGINT)) AS `_partition`, "
-            "COALESCE(`_repair`.`offset`, `_at`) AS `_offset`, `_repair`.`partition` IS NOT NULL AS `_repaired`"
+        marks = f"`_headers`[{text(MARK)}] IS NULL"
+        source = (
+            f"SELECT {', '.join(columns)}\n  FROM {name(self._title('raw'))} WHERE `_headers` IS NULL OR {marks}"
         )
-        return f"SELECT *, {place} FROM ({source})"
+        return (
+            "SELECT *, COALESCE(`_repair`.`partition`, `_place`) AS `_partition`, "
+            "COALESCE(`_repair`.`offset`, `_at`) AS `_offset`, `_repair`.`partition` IS NOT NULL AS `_repaired`\n"
+            f"FROM ({source})"
+        )
 
-    def _judged(self) -> str:
+    def _chain(self, which: str) -> str:
+        """What becomes of the received records that meet a condition, with the columns that are written."""
+        judged = f"SELECT *, {self._judgement()}\n  FROM {name(self._title('received'))} WHERE {which}"
+        joined = self._joined(judged)
+        columns = [
+            f"{expression(column.expression, column.name)} AS {name(column.name)}"
+            for column in self._stream.derived
+        ]
+        over = [(column, overflow(column.expression, column.name)) for column in self._stream.derived]
+        whens = [
+            f"WHEN {condition} THEN {text(column.name)}" for column, condition in over if condition is not None
+        ]
+        failed = (
+            f"CASE WHEN `_reason` IS NULL THEN CASE {' '.join(whens)} END END" if whens else "CAST(NULL AS STRING)"
+        )
+        given = [*map(name, self._stream.columns), name("_ms_" + self._stream.time)]
+        kept = [
+            "`_value`", "`_key`", "`_place`", "`_at`", "`_proc`", "`_arrival`", "`_partition`", "`_offset`",
+            "`_reason`", "`_detail`",
+        ]  # fmt: skip
+        derived = f"SELECT {', '.join([*given, *kept, *columns])},\n  {failed} AS `_failed`\nFROM ({joined})"
+        event = name("_ms_" + self._stream.time)
+        dead = "(`_reason` IS NOT NULL OR `_failed` IS NOT NULL)"
+        enriched, letters = self._topics.enriched(self._stream.title), self._topics.dead(self._stream.title)
+        system = [
+            f"CASE WHEN {event} < `_arrival` THEN {event} ELSE `_arrival` END AS `_time`",
+            "CAST(NULL AS STRING) AS `_file`",
+            f"{dead} AS `_dead`",
+            f"CASE WHEN {dead} THEN {text(letters)} ELSE {text(enriched)} END AS `topic`",
+            f"CASE WHEN {dead} THEN {self._headers()} END AS `headers`",
+        ]
+        return f"SELECT *, {', '.join(system)}\nFROM ({derived})"
+
+    def _judgement(self) -> str:
+        """Why a record is refused before it is joined, and a sentence about it; null where it is not."""
         reasons, details = [], []
         for condition, reason, detail in self._edges():
             reasons.append(f"WHEN {condition} THEN {text(reason)}")
@@ -170,15 +193,12 @@ class _Channel:
             rule, over = expression(check.expression, check.name), overflow(check.expression, check.name)
             if over is not None:
                 reasons.append(f"WHEN {over} THEN {text('check:' + check.name)}")
-                details.append(f"WHEN {over} THEN 'it leaves 64 bits'")
+                details.append(f"WHEN {over} THEN {text(BEYOND)}")
             reasons.append(f"WHEN ({rule}) IS NOT TRUE THEN {text('check:' + check.name)}")
             null, false = (text(f"the rule {check.name} is {value}") for value in ("null", "false"))
             details.append(f"WHEN ({rule}) IS NULL THEN {null} WHEN NOT ({rule}) THEN {false}")
-        newline = "\n    "
-        return (
-            f"SELECT *,\n  CASE {newline.join(reasons)} END AS `_reason`,\n"
-            f"  CASE {newline.join(details)} END AS `_detail`\nFROM {name(self._title('received'))}"
-        )
+        between = "\n    "
+        return f"CASE {between.join(reasons)} END AS `_reason`,\n  CASE {between.join(details)} END AS `_detail`"
 
     def _edges(self) -> Iterator[tuple[str, str, str]]:
         """Condition, reason and detail (SQL), in the order in which they decide."""
@@ -208,7 +228,7 @@ class _Channel:
             detail = f"{text(time + ' is ')} || hr_iso({event}) || {counts} || hr_iso({self._cut}) || ' on'"
             yield f"{event} < {self._cut}", "covered", detail
 
-    def _joined(self) -> str:
+    def _joined(self, judged: str) -> str:
         columns, joins = ["r.*"], []
         for join in self._stream.joins:
             alias = name("_" + join.table.title)
@@ -220,67 +240,49 @@ class _Channel:
                 for column, key in zip(join.on, join.table.key, strict=True)
             )
             lookup = name(f"lookup_{join.table.title}")
-            joins.append(f"\nLEFT JOIN {lookup} FOR SYSTEM_TIME AS OF r.`_proc` AS {alias} ON {on}")
-        good = f"(SELECT * FROM {name(self._title('judged'))} WHERE `_reason` IS NULL) AS r"
-        return f"SELECT {', '.join(columns)} FROM {good}{''.join(joins)}"
+            joins.append(f"\n  LEFT JOIN {lookup} FOR SYSTEM_TIME AS OF r.`_proc` AS {alias} ON {on}")
+        return f"SELECT {', '.join(columns)}\n  FROM ({judged}) AS r{''.join(joins)}"
 
-    def _derived(self) -> str:
-        kept = [*self._columns, "`_value`", "`_key`", "`_place`", "`_proc`", "`_repaired`"]
-        found = [
-            f"{expression(column.expression, column.name)} AS {name(column.name)}"
-            for column in self._stream.derived
-        ]
-        whens = " ".join(f"WHEN {condition} THEN {text(column)}" for column, condition in self._over.items())
-        failed = f"CASE {whens} END" if whens else "CAST(NULL AS STRING)"
-        event = name("_ms_" + self._stream.time)
-        system = [
-            f"CASE WHEN {event} < `_arrival` THEN {event} ELSE `_arrival` END AS `_time`",
-            "`_arrival`", "CAST(NULL AS STRING) AS `_file`", "`_partition`", "`_offset`", f"{failed} AS `_failed`",
-        ]  # fmt: skip
-        return f"SELECT {', '.join([*kept, *found, *system])}\nFROM {name(self._title('joined'))}"
-
-    def _enriched(self) -> str:
-        columns = {column: TYPES[kind.kind] for column, kind in enriched_columns(self._stream).items()}
-        options = self._sink("enriched", self._topics.enriched(self._stream.title)) | {
-            "key.format": "raw",
-            "key.fields": "_key",
-            "value.fields-include": "EXCEPT_KEY",
-            "value.format": "headrace-avro",
-            "value.headrace-avro.url": self._cluster.registry,
-            "value.headrace-avro.schema": json.dumps(self._reader.enriched),
-            "value.headrace-avro.schema-id": str(self._reader.enriched_id),
+    def _headers(self) -> str:
+        """A dead letter's headers: its id, why it is one, and when the record arrived."""
+        place = "CAST(`_partition` AS STRING) || '/' || CAST(`_offset` AS STRING)"
+        headers = {
+            ID: f"{text(self._stream.topic + '/')} || {place}",
+            REASON: "COALESCE(`_reason`, 'check:' || `_failed`)",
+            DETAIL: f"COALESCE(`_detail`, {text(BEYOND)})",
+            ARRIVAL: "CAST(`_arrival` AS STRING)",
         }
-        return table(self._title("enriched"), {"_place": "INT", "_key": "BYTES", **columns}, options)
+        pairs = ", ".join(f"{text(header)}, ENCODE({value}, 'UTF-8')" for header, value in headers.items())
+        return f"MAP[{pairs}]"
 
-    def _dead(self) -> str:
-        columns = {"_place": "INT", "_key": "BYTES", "value": "BYTES", "headers": "MAP<STRING, BYTES> METADATA"}
-        options = self._sink("dead", self._topics.dead(self._stream.title)) | {
-            "key.format": "raw",
-            "key.fields": "_key",
-            "value.fields-include": "EXCEPT_KEY",
-            "value.format": "headrace-bytes",
-        }
-        return table(self._title("dead"), columns, options)
+    def _written(self) -> list[str]:
+        """The columns of the sink; the first is the partition that it writes to."""
+        enriched = enriched_columns(self._stream)
+        return ["_place", "_key", "_value", "_dead", *enriched, "topic", "headers"]
 
-    def _sink(self, step: str, topic: str) -> dict[str, str]:
-        return {
+    def _sink(self) -> str:
+        own = {
+            "_place": "BIGINT", "_key": "BYTES", "_value": "BYTES", "_dead": "BOOLEAN NOT NULL",
+            "topic": "STRING NOT NULL METADATA", "headers": "MAP<STRING, BYTES> METADATA",
+        }  # fmt: skip
+        types = {column: TYPES[kind.kind] for column, kind in enriched_columns(self._stream).items()}
+        enriched, letters = self._topics.enriched(self._stream.title), self._topics.dead(self._stream.title)
+        options = {
             "connector": "kafka",
-            "topic": topic,
+            "topic": f"{enriched};{letters}",
             **self._cluster.properties,
             "properties.transaction.timeout.ms": str(self._cluster.outage),
             "sink.delivery-guarantee": "exactly-once",
-            "sink.transactional-id-prefix": f"headrace.{topic}",
+            "sink.transactional-id-prefix": f"headrace.{enriched}",
             "sink.partitioner": "io.headrace.flink.ByPartition",
+            "key.format": "raw",
+            "key.fields": "_key",
+            "value.fields-include": "EXCEPT_KEY",
+            "value.format": "headrace-enriched",
+            "value.headrace-enriched.schema": json.dumps(self._reader.enriched),
+            "value.headrace-enriched.schema-id": str(self._reader.enriched_id),
         }
-
-    def _letter(self, reason: str, detail: str) -> str:
-        """A dead letter: its place, key and bytes, and headers that tell its id, why, and when it arrived."""
-        identity = (
-            f"{text(self._stream.topic + '/')} || CAST(`_partition` AS STRING) || '/' || CAST(`_offset` AS STRING)"
-        )
-        headers = {ID: identity, REASON: reason, DETAIL: detail, "headrace-arrival": "CAST(`_arrival` AS STRING)"}
-        pairs = ", ".join(f"{text(header)}, ENCODE({value}, 'UTF-8')" for header, value in headers.items())
-        return f"`_place`, `_key`, `_value`, MAP[{pairs}]"
+        return table(self._title("sink"), {column: (own | types)[column] for column in self._written()}, options)
 
 
 def _time(ms: str) -> str:

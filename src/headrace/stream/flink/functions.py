@@ -15,11 +15,12 @@ CLASSES: Final = {
     "hr_repair": "Repair",
     "hr_duration": "DurationText",
     "hr_iso": "IsoText",
-    "hr_millis": "Millis",
+    "hr_millis": "Times$Millis",
     "hr_sum": "Sum",
+    "hr_real_sum": "RealSum",
     "hr_moments": "Moments",
-    "hr_first": "First",
-    "hr_last": "Last",
+    "hr_first": "End$First",
+    "hr_last": "End$Last",
 }
 FUNCTIONS: Final = tuple(
     f"CREATE TEMPORARY SYSTEM FUNCTION IF NOT EXISTS {function} AS 'io.headrace.flink.{simple}'"
