@@ -90,3 +90,7 @@ class RoleError(HeadraceError):
 
 class FlinkError(HeadraceError):
     """Flink refused a statement, or a job of its fails."""
+
+
+class StackError(HeadraceError):
+    """A server of the local stack cannot be installed, started or reached."""

@@ -7,7 +7,20 @@ from typing import Final
 
 import typer
 
-from headrace.cli import backfill, check, compare, deadletters, ledger, produce, replay, run, status, train, up
+from headrace.cli import (
+    backfill,
+    check,
+    compare,
+    deadletters,
+    ledger,
+    produce,
+    replay,
+    run,
+    stack,
+    status,
+    train,
+    up,
+)
 from headrace.errors import HeadraceError
 
 app: Final = typer.Typer(
@@ -29,6 +42,7 @@ app.command()(train.train)
 app.command()(compare.compare)
 app.command()(ledger.ledger)
 app.add_typer(deadletters.app, name="deadletters")
+app.add_typer(stack.app, name="stack")
 
 
 def main() -> None:
