@@ -20,7 +20,8 @@ class Cluster:
     ("bootstrap.servers" at least). registry: the base URL of the Confluent API. lookup: the address of the
     PostgreSQL that holds the joined tables, `postgresql://user:password@host:port/database`. checkpoints: the URL
     of the folder for the states of jobs, which the role and Flink must both see. parallelism: of each job.
-    checkpoint: ms between two. outage: ms; after a longer one a job begins anew. options: settings of Flink for
+    jar: where the gateway finds the project's jar, None where it is on Flink's own classpath. namespace: stands
+    before the names of consumer groups and transactions. checkpoint: ms between two. outage: ms; after a longer one a job begins anew. options: settings of Flink for
     every job, as they are.
     """
 
@@ -30,10 +31,16 @@ class Cluster:
     registry: str
     lookup: str
     checkpoints: str
+    jar: str | None = None
+    namespace: str = ""
     parallelism: int = 3
     checkpoint: int = 500
     outage: int = OUTAGE
     options: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, name: str) -> str:
+        """A name of Kafka's that several installations on one cluster must not share."""
+        return f"{self.namespace}.{name}" if self.namespace else name
 
     @property
     def properties(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from headrace.compile.sql import quoted
 from headrace.errors import FlinkError
 from headrace.stream.flink.cluster import Cluster
 from headrace.stream.flink.ddl import Job
@@ -138,6 +139,8 @@ class Life:
         settings = self._settings(state)
         _SAY.info("%s: begins%s", self._job.name, "" if state is None else f" from {state.path}")
         with self._gateway.session(settings) as session:
+            if self._cluster.jar is not None:
+                session.execute(f"ADD JAR {quoted(self._cluster.jar)}")
             for statement in self._job.statements:
                 session.execute(statement)
             try:

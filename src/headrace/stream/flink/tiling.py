@@ -51,7 +51,6 @@ def tile_job(
         "table.exec.mini-batch.allow-latency": "100 ms",
         "table.exec.mini-batch.size": "5000",
         "table.optimizer.agg-phase-strategy": "ONE_PHASE",
-        "table.exec.sink.upsert-materialize": "NONE",
     }
     return Job(settings["pipeline.name"], tuple(statements), tuple(inserts), settings)
 
@@ -82,7 +81,7 @@ def _source(
         "connector": "kafka",
         "topic": topic,
         **cluster.properties,
-        "properties.group.id": f"{ROLE}.{epoch}",
+        "properties.group.id": cluster.named(f"{ROLE}.{epoch}"),
         "properties.isolation.level": "read_committed",
         **begin,
         "value.format": "headrace-avro",
@@ -94,11 +93,12 @@ def _source(
 
 def _sink(topics: Topics, cluster: Cluster, schema_id: int) -> str:
     options = {
-        "connector": "upsert-kafka",
+        "connector": "kafka",
         "topic": topics.tiles,
         **cluster.properties,
         "sink.delivery-guarantee": "at-least-once",
         "key.format": "raw",
+        "key.fields": "id",
         "value.format": "headrace-avro",
         "value.fields-include": "EXCEPT_KEY",
         "value.headrace-avro.url": cluster.registry,
@@ -106,4 +106,4 @@ def _sink(topics: Topics, cluster: Cluster, schema_id: int) -> str:
         "value.headrace-avro.schema-id": str(schema_id),
     }
     columns = {"id": "STRING", **{column: TYPES[kind.kind] for column, kind in TILES.items()}}
-    return table("tiles", columns, options, ["id"])
+    return table("tiles", columns, options)
