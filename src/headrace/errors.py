@@ -88,5 +88,9 @@ class RoleError(HeadraceError):
     """A role's process cannot do its work."""
 
 
+class FlinkError(HeadraceError):
+    """Flink refused a statement, or a job of its fails."""
+
+
 class StackError(HeadraceError):
     """A server of the local stack cannot be installed, started or reached."""

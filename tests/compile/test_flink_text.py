@@ -73,4 +73,4 @@ def test_each_rewrite(expression: Any, text: str) -> None:
 
 def test_kept_columns_and_the_source_are_quoted() -> None:
     text = flink.select({"a`b": i + 0}, source="inventory.sales", keep=["s", "order"])
-    assert text == "SELECT\n  `s`,\n  `order`,\n  (`i` + CAST(0 AS BIGINT)) AS `a``b`\nFROM `inventory.sales`"
+    assert text == "SELECT\n  `s`,\n  `order`,\n  hr_add(`i`, CAST(0 AS BIGINT)) AS `a``b`\nFROM `inventory.sales`"

@@ -113,8 +113,9 @@ def test_first_and_last_are_by_time_and_id(drive: Any, data: st.DataObject, kind
 FUNCTIONS = {
     "hr_sum": "Sum", "hr_sum_float": "RealSum", "hr_moments": "Moments",
     "hr_first": "End$First", "hr_last": "End$Last",
-    "hr_add": "Exact$Add", "hr_sub": "Exact$Subtract", "hr_mul": "Exact$Multiply", "hr_neg": "Exact$Negate",
-    "hr_abs": "Exact$Abs", "hr_time": "Times$Time", "hr_ms": "Times$Millis",
+    "hr_add": "Exact$Add", "hr_sub": "Exact$Subtract", "hr_mul": "Exact$Multiply",
+    "hr_abs": "Exact$Abs", "hr_overflows": "Exact$Overflows", "hr_sure": "Exact$Sure",
+     "hr_time": "Times$Time", "hr_ms": "Times$Millis",
 }  # fmt: skip
 
 
@@ -180,8 +181,10 @@ LATEST = 253_402_300_799_999
 def test_whole_numbers_and_times(sql: Any) -> None:
     cases = [
         ("hr_add(a, b)", 5, 7, 12), ("hr_sub(a, b)", 5, 7, -2), ("hr_mul(a, b)", 5, 7, 35),
-        ("hr_neg(a)", -LARGEST, 0, LARGEST), ("hr_abs(a)", -5, 0, 5), ("hr_abs(a)", 5, 0, 5),
-        ("hr_add(a, CAST(NULL AS BIGINT))", 5, 7, None), ("hr_neg(CAST(NULL AS BIGINT))", 0, 0, None),
+        ("hr_abs(a)", -5, 0, 5), ("hr_abs(a)", 5, 0, 5), ("hr_sure(a, FALSE)", 5, 0, 5),
+        ("hr_add(a, CAST(NULL AS BIGINT))", 5, 7, None), ("hr_abs(CAST(NULL AS BIGINT))", 0, 0, None),
+        ("hr_add(a, 1)", LARGEST, 0, None), ("hr_sub(-2, a)", LARGEST, 0, None), ("hr_mul(a, 2)", LARGEST, 0, None),
+        ("hr_abs(-a - 1)", LARGEST, 0, None),
         ("hr_ms(hr_time(a))", 1_700_000_000_123, 0, 1_700_000_000_123), ("hr_ms(hr_time(a))", LATEST, 0, LATEST),
         ("hr_ms(hr_time(a))", LATEST + 1, 0, None), ("hr_ms(hr_time(a))", -1, 0, None),
         ("CASE WHEN CAST(hr_time(a) AS STRING) = '1970-01-01 00:00:00.000' THEN b END", 0, 7, 7),
@@ -195,8 +198,18 @@ def test_whole_numbers_and_times(sql: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["hr_add(a, 1)", "hr_sub(-2, a)", "hr_mul(a, 2)", "hr_neg(-a - 1)", "hr_abs(-a - 1)"]
-)
-def test_an_overflow_is_an_error(sql: Any, call: str) -> None:
-    answer = sql.ask(f"SELECT {call} FROM (VALUES ({literal(LARGEST)})) AS r(a)")
+    ("call", "wanted"),
+    [
+        ("hr_overflows('+', a, 1)", True), ("hr_overflows('+', a, 0)", False), ("hr_overflows('-', -2, a)", True),
+        ("hr_overflows('*', a, 2)", True), ("hr_overflows('*', a, CAST(NULL AS BIGINT))", False),
+        ("hr_overflows('/', -a - 1, -1)", True), ("hr_overflows('%', a, -1)", False),
+    ],
+)  # fmt: skip
+def test_where_a_number_leaves_64_bits_is_told(sql: Any, call: str, wanted: bool) -> None:
+    found = rows_of(sql.ask(f"SELECT 0, {call} FROM (VALUES ({literal(LARGEST)})) AS r(a)"))
+    assert found == {0: [wanted]}
+
+
+def test_a_number_that_must_be_sure_is_an_error_where_it_is_not(sql: Any) -> None:
+    answer = sql.ask(f"SELECT hr_sure(a, TRUE) FROM (VALUES ({literal(LARGEST)})) AS r(a)")
     assert "ArithmeticException" in answer["error"]

@@ -1,12 +1,12 @@
 """The Flink SQL target (2.2 and newer). Times are TIMESTAMP(3), in UTC.
 
-The text does not depend on the session's time zone. It is tested as text here; that Flink computes what DuckDB and
-Python compute is tested with the Flink engine. Flink has no error for an int64 overflow: it wraps.
+The text does not depend on the session's time zone. Flink has no error for an int64 overflow, it wraps: arithmetic
+on whole numbers is by functions of the project's jar, which give null there, and `overflow` tells where.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import ibis.expr.operations as ops
@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 from headrace.compile.kinds import kind_of
 from headrace.compile.operations import Finite, Shift, ToInt, Whole
 from headrace.compile.patterns import Regex, regex
+from headrace.compile.rewrites import core
 from headrace.compile.sql import (
     FLOAT_TEXT,
     INT_TEXT,
@@ -23,6 +24,7 @@ from headrace.compile.sql import (
     WHITE,
     Dialect,
     Rule,
+    children,
     floor_divide,
     quoted,
     shifted,
@@ -43,6 +45,81 @@ def select(expressions: Mapping[str, ir.Value], source: str = "record", keep: Se
     FROM `record`
     """
     return _FLINK.select(expressions, source, keep)
+
+
+def expression(value: ir.Value, subject: str) -> str:
+    """One expression over the columns in scope. Where a whole number leaves 64 bits it is null: see `overflow`.
+
+    >>> import ibis
+    >>> expression(ibis.table({"units": "int64"}, name="record").units * 2, "twice")
+    'hr_mul(`units`, CAST(2 AS BIGINT))'
+    """
+    return _FLINK.text(core(value, subject))
+
+
+def overflow(value: ir.Value, subject: str) -> str | None:
+    """A condition that is true where computing an expression leaves 64 bits; None where it never can.
+
+    It follows the branches of a case and of a coalesce as they are taken.
+
+    >>> import ibis
+    >>> sale = ibis.table({"units": "int64"}, name="record")
+    >>> overflow(sale.units * 2, "twice"), overflow(sale.units > 2, "many")
+    ("hr_overflows('*', `units`, CAST(2 AS BIGINT))", None)
+    """
+    return _overflow(core(value, subject), {})
+
+
+_SIGNS: Final[Mapping[type, str]] = {
+    ops.Add: "+", ops.Subtract: "-", ops.Multiply: "*", ops.FloorDivide: "/", ops.Modulus: "%"
+}  # fmt: skip
+
+
+def _overflow(node: Any, known: dict[Any, str | None]) -> str | None:
+    if node not in known:
+        known[node] = _any(_overflows(node, known))
+    return known[node]
+
+
+def _overflows(node: Any, known: dict[Any, str | None]) -> list[str | None]:
+    if isinstance(node, ops.SearchedCase):
+        conditions = [_FLINK.text(case) for case in node.cases]
+        results = [_overflow(result, known) for result in (*node.results, node.default)]
+        return [_any(_overflow(case, known) for case in node.cases), _branches(conditions, results)]
+    if isinstance(node, ops.Coalesce):
+        taken = [f"{_FLINK.text(arg)} IS NOT NULL" for arg in node.arg[:-1]]
+        later = [None, *(_overflow(arg, known) for arg in node.arg[1:])]
+        return [_overflow(node.arg[0], known), _branches(taken, later)]
+    found = [_overflow(child, known) for child in children(node)]
+    if isinstance(node, ops.Value) and node.dtype.is_integer():
+        sign = _SIGNS.get(type(node))
+        if sign is not None:
+            found.append(f"hr_overflows('{sign}', {_FLINK.text(node.left)}, {_FLINK.text(node.right)})")
+        elif isinstance(node, ops.Abs):
+            found.append(f"hr_overflows('-', CAST(0 AS BIGINT), {_FLINK.text(node.arg)})")
+    return found
+
+
+def _any(conditions: Iterable[str | None]) -> str | None:
+    found = list(dict.fromkeys(each for each in conditions if each is not None))
+    return None if not found else found[0] if len(found) == 1 else f"({' OR '.join(found)})"
+
+
+def _branches(conditions: Sequence[str], results: Sequence[str | None]) -> str | None:
+    if all(result is None for result in results):
+        return None
+    pairs = zip(conditions, results[:-1], strict=True)
+    whens = " ".join(f"WHEN {condition} THEN {result or 'FALSE'}" for condition, result in pairs)
+    return f"CASE {whens} ELSE {results[-1] or 'FALSE'} END"
+
+
+def _whole_or(function: str, otherwise: str) -> Rule:
+    """Of whole numbers a function of the jar: null where Flink's own operator would wrap."""
+
+    def rule(node: Any, parts: Sequence[str]) -> str:
+        return f"{function}({', '.join(parts)})" if node.dtype.is_integer() else otherwise.format(*parts)
+
+    return rule
 
 
 def _skipping_nulls(function: str) -> Rule:
@@ -113,6 +190,10 @@ _FLINK: Final = Dialect(
     types=_TYPES,
     rules={
         **SHARED,
+        ops.Add: _whole_or("hr_add", "({0} + {1})"),
+        ops.Subtract: _whole_or("hr_sub", "({0} - {1})"),
+        ops.Multiply: _whole_or("hr_mul", "({0} * {1})"),
+        ops.Abs: _whole_or("hr_abs", "ABS({0})"),
         Finite: "CASE WHEN ABS({0}) <= 1.7976931348623157e308 THEN {0} END",
         Whole: _whole,
         ToInt: (

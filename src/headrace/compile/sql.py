@@ -35,8 +35,12 @@ class Dialect:
     def select(self, expressions: Mapping[str, ir.Value], source: str, keep: Sequence[str]) -> str:
         columns = [self.name(column) for column in keep]
         for name, expression in expressions.items():
-            columns.append(f"{self._text(core(expression, name), {})} AS {self.name(name)}")
+            columns.append(f"{self.text(core(expression, name))} AS {self.name(name)}")
         return "SELECT\n  " + ",\n  ".join(columns) + f"\nFROM {self.name(source)}"
+
+    def text(self, node: Any) -> str:
+        """One value of the core's operations."""
+        return self._text(node, {})
 
     def _text(self, node: Any, known: dict[Any, str]) -> str:
         found = known.get(node)

@@ -70,7 +70,7 @@ class RegistrySchemas:
         refuse_malformed(subject, schema)
         versions = self.versions(subject)
         for known in versions:
-            if known.schema == schema:
+            if _same(known.schema, schema):
                 return known
         refuse_incompatible(subject, schema, versions, compatibility)
         self._govern(subject, compatibility)
@@ -81,7 +81,9 @@ class RegistrySchemas:
         if answer.status_code == 409:
             raise _incompatible(subject, [str(_said(answer).get("message", ""))])
         found = self._checked(answer)
-        return next(known for known in self.versions(subject) if known.id == found["id"] and known.schema == schema)
+        return next(
+            known for known in self.versions(subject) if known.id == found["id"] and _same(known.schema, schema)
+        )
 
     def by_id(self, schema_id: int) -> AvroSchema:
         known = self._by_id.get(schema_id)
@@ -182,3 +184,13 @@ def _incompatible(subject: str, reasons: Sequence[str]) -> IncompatibleSchema:
     return IncompatibleSchema(
         f"subject {subject}", cause, "give new fields a default, and keep the types of the others"
     )
+
+
+def _same(left: AvroSchema, right: AvroSchema) -> bool:
+    """Equal but for how the full name is written: a registry may split "shop.sale" into namespace and name."""
+    return _split(left) == _split(right)
+
+
+def _split(schema: AvroSchema) -> AvroSchema:
+    space, dot, name = str(schema.get("name")).rpartition(".")
+    return {**schema, "name": name, "namespace": space} if dot else schema

@@ -13,7 +13,7 @@ from typing import Final
 from headrace.errors import StackError
 from headrace.stack.java import Jdk
 
-SOURCES: Final = Path(__file__).parents[1] / "stream" / "java"
+SOURCES: Final = Path(__file__).parents[1] / "stream" / "flink" / "java"
 """Every .java below it is compiled; every other file is a resource, such as META-INF/services."""
 
 

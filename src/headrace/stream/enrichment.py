@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.compile.duckdb import select
-from headrace.declare.declaration import Join, StreamDef
+from headrace.declare.declaration import Check, Join, StreamDef
 from headrace.declare.keys import quoted
 from headrace.declare.types import ColumnType
 from headrace.stream.edges import Edge, Flags, values
@@ -28,6 +28,8 @@ SYSTEM: Final[Mapping[str, ColumnType]] = {
 }
 """What enrichment adds to a record beside the derived columns; times are ms."""
 
+BEYOND: Final = "it leaves 64 bits"
+"""Of an expression on whole numbers that cannot be computed."""
 DEAD: Final = pa.schema(
     [
         pa.field("_row", pa.int64()),
@@ -147,10 +149,8 @@ class Enrichment:
         for name, check in self._checks.items():
             passes = values(found, name)
             for row in np.flatnonzero(good & ~passes).tolist():
-                cause = "is false" if found.column(name)[row].is_valid else "is null"
-                dead.append(
-                    (int(values(rows, "_row")[row]), f"check:{check.name}", f"the rule {check.name} {cause}")
-                )
+                why = _failed(check, found.column(name)[row])
+                dead.append((int(values(rows, "_row")[row]), f"check:{check.name}", why))
             good &= passes
         if not good.all():
             rows, found = rows.filter(pa.array(good)), found.filter(pa.array(good))
@@ -163,14 +163,14 @@ class Enrichment:
             try:
                 found = self._run(self._query({name: check.expression}), row)
             except duckdb.Error as cause:
-                return place, f"check:{check.name}", _first_line(cause)
+                return place, f"check:{check.name}", _told(cause)
             if not values(found, name)[0]:
-                return place, f"check:{check.name}", f"the rule {check.name} fails"
+                return place, f"check:{check.name}", _failed(check, found.column(name)[0])
         for name, column in self._derived.items():
             try:
                 self._run(self._query({name: column.expression}), row)
             except duckdb.Error as cause:
-                return place, f"check:{column.name}", _first_line(cause)
+                return place, f"check:{column.name}", _told(cause)
         raise AssertionError(f"each expression alone can be computed, and all together not: {error}")
 
     def _run(self, sql: str, rows: pa.Table) -> pa.Table:
@@ -223,5 +223,10 @@ def _typed(column: Any, kind: ColumnType) -> Any:
     return column if column.type == kind.arrow else column.cast(kind.arrow)
 
 
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]
+def _failed(check: Check, outcome: Any) -> str:
+    return f"the rule {check.name} is {'false' if outcome.is_valid else 'null'}"
+
+
+def _told(error: duckdb.Error) -> str:
+    """In words that do not depend on the engine, where it is an overflow."""
+    return BEYOND if isinstance(error, duckdb.OutOfRangeException) else str(error).splitlines()[0]

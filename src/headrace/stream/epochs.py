@@ -12,6 +12,7 @@ from headrace.log.batches import Partition, Positions
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """An epoch of a view. vector: where it begins in the enriched topics. listed: whether readers know of it yet.
+    before: the epochs that it takes the place of, once it is listed.
 
     >>> epoch = Epoch.at({("shop.enriched.sale", 0): 7})
     >>> Epoch.load(epoch.dump()) == epoch, epoch.history.partition("-")[0], Epoch.at({}).name
@@ -21,6 +22,7 @@ class Epoch:
     name: str
     vector: dict[Partition, int]
     listed: bool
+    before: tuple[str, ...] = ()
 
     @classmethod
     def at(cls, positions: Positions) -> Epoch:
@@ -40,10 +42,11 @@ class Epoch:
 
     def dump(self) -> bytes:
         vector = [[*place, offset] for place, offset in self.vector.items()]
-        return json.dumps({"epoch": self.name, "vector": vector, "listed": self.listed}).encode()
+        found = {"epoch": self.name, "vector": vector, "listed": self.listed, "before": self.before}
+        return json.dumps(found).encode()
 
     @classmethod
     def load(cls, text: bytes) -> Epoch:
         found = json.loads(text)
         vector = {(topic, partition): offset for topic, partition, offset in found["vector"]}
-        return cls(found["epoch"], vector, found["listed"])
+        return cls(found["epoch"], vector, found["listed"], tuple(found.get("before", ())))

@@ -67,6 +67,12 @@ def listing(view: View, epochs: Sequence[str]) -> pa.Table:
     return pa.concat_tables([tiles_of(view, epoch, none) for epoch in epochs])
 
 
+def striking(view: View, epochs: Sequence[str]) -> pa.Table:
+    """Rows that strike epochs of a view off the list: readers no longer merge them."""
+    rows = listing(view, epochs)
+    return rows.set_column(rows.column_names.index("n"), "n", pa.repeat(pa.scalar(0, pa.int64()), rows.num_rows))
+
+
 class Tiler:
     """Keeps the tiles of every declared view.
 

@@ -1,17 +1,32 @@
 package io.headrace.flink;
 
+import java.util.function.LongBinaryOperator;
 import org.apache.flink.table.functions.ScalarFunction;
 
-/** Whole numbers that fail where they leave 64 bits, where Flink would wrap; null where an operand is null. */
+/**
+ * Arithmetic on whole numbers, which Flink's own operators wrap: null where the result leaves 64 bits, and a function
+ * that tells where that is. Null where an operand is null.
+ */
 public final class Exact {
     private Exact() {}
+
+    private static Long within(LongBinaryOperator operator, Long left, Long right) {
+        if (left == null || right == null) {
+            return null;
+        }
+        try {
+            return operator.applyAsLong(left, right);
+        } catch (ArithmeticException overflow) {
+            return null;
+        }
+    }
 
     /** `hr_add`. */
     public static final class Add extends ScalarFunction {
         private static final long serialVersionUID = 1L;
 
         public Long eval(Long left, Long right) {
-            return left == null || right == null ? null : Long.valueOf(Math.addExact(left, right));
+            return within(Math::addExact, left, right);
         }
     }
 
@@ -20,7 +35,7 @@ public final class Exact {
         private static final long serialVersionUID = 1L;
 
         public Long eval(Long left, Long right) {
-            return left == null || right == null ? null : Long.valueOf(Math.subtractExact(left, right));
+            return within(Math::subtractExact, left, right);
         }
     }
 
@@ -29,16 +44,7 @@ public final class Exact {
         private static final long serialVersionUID = 1L;
 
         public Long eval(Long left, Long right) {
-            return left == null || right == null ? null : Long.valueOf(Math.multiplyExact(left, right));
-        }
-    }
-
-    /** `hr_neg`. */
-    public static final class Negate extends ScalarFunction {
-        private static final long serialVersionUID = 1L;
-
-        public Long eval(Long value) {
-            return value == null ? null : Long.valueOf(Math.negateExact(value));
+            return within(Math::multiplyExact, left, right);
         }
     }
 
@@ -47,7 +53,40 @@ public final class Exact {
         private static final long serialVersionUID = 1L;
 
         public Long eval(Long value) {
-            return value == null ? null : Long.valueOf(Math.absExact(value));
+            return value == null || value == Long.MIN_VALUE ? null : Long.valueOf(Math.abs(value));
+        }
+    }
+
+    /** `hr_overflows`: whether an operation (`+`, `-`, `*`, `/` or `%`) leaves 64 bits. */
+    public static final class Overflows extends ScalarFunction {
+        private static final long serialVersionUID = 1L;
+
+        public Boolean eval(String sign, Long left, Long right) {
+            if (left == null || right == null) {
+                return false;
+            }
+            switch (sign) {
+                case "+":
+                    return within(Math::addExact, left, right) == null;
+                case "-":
+                    return within(Math::subtractExact, left, right) == null;
+                case "*":
+                    return within(Math::multiplyExact, left, right) == null;
+                default:
+                    return left == Long.MIN_VALUE && right == -1;
+            }
+        }
+    }
+
+    /** `hr_sure`: a number that must have stayed within 64 bits; an error where it did not, as on every engine. */
+    public static final class Sure extends ScalarFunction {
+        private static final long serialVersionUID = 1L;
+
+        public Long eval(Long value, Boolean over) {
+            if (Boolean.TRUE.equals(over)) {
+                throw new ArithmeticException("an expression on whole numbers leaves 64 bits");
+            }
+            return value;
         }
     }
 }

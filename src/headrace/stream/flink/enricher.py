@@ -1,0 +1,108 @@
+"""The enrich role on Flink: mirrors the joined tables, and keeps one job of all streams running."""
+
+from __future__ import annotations
+
+from headrace.declare.declaration import Declaration, StreamDef
+from headrace.declare.topics import Topics
+from headrace.log.consumer import Consumer
+from headrace.log.contract import Log, Topic
+from headrace.schema.avro import nullable_schema
+from headrace.schema.contract import AvroSchema, Schemas
+from headrace.stream.changes import ROLE as TABLES
+from headrace.stream.changes import Lookups
+from headrace.stream.cuts import Cuts
+from headrace.stream.enrichment import enriched_columns
+from headrace.stream.flink.cluster import Cluster
+from headrace.stream.flink.enriching import ROLE, Reader, enrich_job
+from headrace.stream.flink.gateway import Gateway
+from headrace.stream.flink.life import Life
+from headrace.stream.flink.mirror import Mirror
+from headrace.stream.producer import raw_schema
+
+
+class FlinkEnricher:
+    """Begins once every raw topic is there and every joined table was loaded, as on every engine.
+
+    `step` does a little and never waits for long. A new cut (`stream.cuts`) is taken up by a job of a new text, which
+    goes on from the savepoint of the one before: only then is it committed as known.
+    """
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        log: Log,
+        schemas: Schemas,
+        cluster: Cluster,
+    ) -> None:
+        self._declaration, self._log, self._schemas, self._cluster = declaration, log, schemas, cluster
+        self._topics = Topics.of(declaration)
+        self._writer = log.writer(ROLE)
+        self._cuts = Cuts(log, schemas, self._topics.cuts)
+        self._gateway = Gateway(cluster.gateway, cluster.rest)
+        self._mirror = Mirror(declaration, schemas, cluster.lookup)
+        self._consumer = Consumer(log, self._mirror.topics, self._mirror)
+        self._life: Life | None = None
+        self._known = 0
+
+    def step(self) -> int:
+        """Mirrors what changed and looks after the job; how many changes."""
+        changed = self._consumer.step()
+        if self._cuts.advance():
+            self._life = None
+        if self._life is None and self._ready():
+            self._life = self._begun()
+        if (self._life is None or self._life.tend()) and self._cuts.position > self._known:
+            with self._writer.transaction() as transaction:
+                transaction.commit({(self._topics.cuts, 0): self._cuts.position})
+            self._known = self._cuts.position
+        return changed
+
+    @property
+    def running(self) -> str | None:
+        """The id of the job, while it runs."""
+        return None if self._life is None else self._life.id
+
+    def close(self) -> None:
+        """Stops the job with a savepoint."""
+        if self._life is not None:
+            self._life.stop()
+        self._writer.close()
+        self._mirror.close()
+        self._gateway.close()
+
+    def _ready(self) -> bool:
+        there = {topic.name for topic in self._log.topics()}
+        raw = {stream.topic for stream in self._declaration.streams.values()}
+        if not raw <= there:
+            return False
+        loaded = dict(self._log.committed(TABLES).positions)
+        held = dict(self._mirror.position())
+        for topic in self._mirror.topics:
+            if (
+                not Lookups.topics_loaded(loaded, [topic])
+                or held.get((topic, 0), 0) < self._log.bounds(topic)[0][1]
+            ):
+                return False
+        return True
+
+    def _begun(self) -> Life:
+        readers = {title: self._reader(stream) for title, stream in self._declaration.streams.items()}
+        return Life(
+            self._gateway, self._cluster, enrich_job(self._declaration, self._cluster, readers, self._cuts.known)
+        )
+
+    def _reader(self, stream: StreamDef) -> Reader:
+        """Makes a stream's topics and schema, as many partitions as its raw topic has."""
+        enriched, dead = self._topics.enriched(stream.title), self._topics.dead(stream.title)
+        for topic in (enriched, dead):
+            self._log.create(Topic(topic, ROLE, self._log.topic(stream.topic).partitions))
+        schema = nullable_schema(enriched, enriched_columns(stream))
+        registered = self._schemas.register(f"{enriched}-value", schema)
+        return Reader(self._raw(stream), schema, registered.id)
+
+    def _raw(self, stream: StreamDef) -> AvroSchema:
+        """The newest registered schema that has every declared column, else the declared one."""
+        latest = self._schemas.latest(f"{stream.topic}-value")
+        if latest is not None and set(stream.columns) <= {field["name"] for field in latest.schema["fields"]}:
+            return latest.schema
+        return raw_schema(stream)

@@ -1,0 +1,93 @@
+"""What an engine made of an input, as rows that can be compared with another's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.declare.declaration import Declaration
+from headrace.declare.topics import Topics
+from headrace.declare.types import ColumnType
+from headrace.log.batches import Batch, Framed
+from headrace.log.contract import Log
+from headrace.schema.avro import decode, nullable_schema
+from headrace.schema.contract import Schemas
+from headrace.stream.enrichment import enriched_columns
+from headrace.stream.tiler import TILES
+
+Rows = list[dict[str, Any]]
+
+
+def batches(log: Log, topic: str) -> list[Batch]:
+    """All that stands on a topic, partition by partition."""
+    found: list[Batch] = []
+    for partition, (offset, _) in enumerate(log.bounds(topic)):
+        while read := log.read(topic, partition, offset, 50_000):
+            found += read
+            offset = read[-1].end
+    return found
+
+
+def records(log: Log, schemas: Schemas, topic: str, columns: Mapping[str, ColumnType]) -> Rows:
+    """A topic's records as they were written, times as they are; all must decode."""
+    found = decode(batches(log, topic), schemas, nullable_schema(topic, columns), columns)
+    assert found.undecodable.num_rows == 0, found.undecodable.slice(0, 3).to_pylist()
+    rows: Rows = found.table.to_pylist()
+    return rows
+
+
+def enriched(log: Log, schemas: Schemas, declaration: Declaration, stream: str) -> Rows:
+    """Enriched records in the order of their ids."""
+    topic = Topics.of(declaration).enriched(stream)
+    columns = enriched_columns(declaration.streams[stream])
+    rows = [{name: row[name] for name in columns} for row in records(log, schemas, topic, columns)]
+    return sorted(rows, key=lambda row: (row["_partition"], row["_offset"], row["_arrival"]))
+
+
+def dead(log: Log, declaration: Declaration, stream: str) -> Rows:
+    """Dead letters in the order of their ids: partition, key, value without the schema's id, arrival, headers."""
+    rows: Rows = []
+    for batch in batches(log, Topics.of(declaration).dead(stream)):
+        assert isinstance(batch.content, Framed)
+        for record in batch.content.records.to_pylist():
+            headers = {name: value.decode() for name, value in record["headers"]}
+            value = record["value"]
+            framed = value is not None and len(value) > 5 and value[0] == 0
+            rows.append(
+                {"partition": batch.partition, "key": record["key"], "arrival": record["arrival"], **headers}
+                | {"value": value[5:] if framed else value}
+            )
+    return sorted(
+        rows, key=lambda row: (row["headrace-id"], row["arrival"], row["headrace-reason"], str(row["value"]))
+    )
+
+
+def tiles(log: Log, schemas: Schemas, declaration: Declaration) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The newest tile of each view, key and hop, those of several epochs each by itself."""
+    topic = Topics.of(declaration).tiles
+    found = {}
+    for row in records(log, schemas, topic, TILES):
+        if row["key"] is not None:
+            found[row["view"], row["key"], row["hop"], row["epoch"]] = {name: row[name] for name in TILES}
+    return found
+
+
+def same(left: Any, right: Any, tolerance: float = 0.0) -> bool:
+    """Equal in type and value; NaN is NaN, and floats within a relative tolerance."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, float):
+        if math.isnan(left) or math.isnan(right):
+            return math.isnan(left) and math.isnan(right)
+        return left == right or math.isclose(left, right, rel_tol=tolerance, abs_tol=0.0)
+    return bool(left == right)
+
+
+def differences(left: Mapping[str, Any], right: Mapping[str, Any], tolerance: float = 0.0) -> dict[str, Any]:
+    """The columns in which two rows differ."""
+    return {
+        name: (left.get(name), right.get(name))
+        for name in {**left, **right}
+        if not same(left.get(name), right.get(name), tolerance)
+    }
