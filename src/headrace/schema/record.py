@@ -28,7 +28,7 @@ _DIVISORS: Final = {
     "local-timestamp-nanos": 1_000_000,
 }
 _TAKES: Final[dict[Kind, tuple[str, ...]]] = {
-    "str": ("string", "enum", "bytes", "fixed"),
+    "str": ("string", "enum"),
     "int": ("int", "long"),
     "time": ("int", "long"),
     "float": ("float", "double"),
@@ -133,9 +133,9 @@ class _Steps:
             case "int" | "long":
                 return _whole(writer, kind)
             case "bytes":
-                return _text if kind == "str" or reader.kind == "string" else _bytes
+                return _text if reader.kind == "string" else _bytes
             case "fixed":
-                return _fixed(writer.size, kind)
+                return _fixed(writer.size)
             case "enum":
                 return _enum(writer, reader)
             case "array":
@@ -250,11 +250,10 @@ def _whole(writer: Type, kind: Kind | None) -> Step:
     return read
 
 
-def _fixed(size: int, kind: Kind | None) -> Step:
+def _fixed(size: int) -> Step:
     def read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
         _require(data, at, size)
-        found = data[at : at + size]
-        return _decoded(found) if kind == "str" else found, at + size
+        return data[at : at + size], at + size
 
     return read
 

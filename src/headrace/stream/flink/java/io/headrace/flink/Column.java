@@ -26,7 +26,7 @@ public record Column(String name, Type type) implements Serializable {
                 case INT, LONG -> this == WHOLE || this == TIME;
                 case FLOAT, DOUBLE -> this == REAL;
                 case STRING, ENUM -> this == TEXT;
-                case BYTES, FIXED -> this == TEXT || this == BYTES;
+                case BYTES, FIXED -> this == BYTES;
                 case UNION -> schema.parts.stream().allMatch(this::takes);
                 default -> false;
             };

@@ -114,9 +114,11 @@ final class Reading {
             case INT, LONG -> whole(writer, type);
             case FLOAT -> input -> (double) input.readFloat();
             case DOUBLE -> Input::readDouble;
-            case STRING -> input -> input.readText(input.readLength());
-            case BYTES -> bytes(reader, type);
-            case FIXED -> fixed(writer.size, type);
+            case STRING -> type == Column.Type.BYTES ? Reading::encoded : input -> input.readText(input.readLength());
+            case BYTES -> reader.kind == Schema.Kind.STRING
+                    ? input -> input.readText(input.readLength())
+                    : input -> input.readBytes(input.readLength());
+            case FIXED -> input -> input.readBytes(writer.size);
             case ENUM -> symbol(writer, reader);
             case ARRAY -> array(step(writer.parts.get(0), reader.parts.get(0), null));
             case MAP -> map(step(writer.parts.get(0), reader.parts.get(0), null));
@@ -127,6 +129,11 @@ final class Reading {
 
     private static Object unresolved(Input input) throws Undecodable {
         throw Undecodable.UNRESOLVED;
+    }
+
+    /** A text that is read as bytes is a text all the same. */
+    private static Object encoded(Input input) throws Undecodable {
+        return input.readText(input.readLength()).toBytes();
     }
 
     private Step union(Schema writer, Schema reader, Column.Type type) {
@@ -150,16 +157,6 @@ final class Reading {
         }
         return type == null ? Input::readLong : type == Column.Type.WHOLE ? Input::readLong
                 : input -> type.whole(input.readLong());
-    }
-
-    private static Step bytes(Schema reader, Column.Type type) {
-        return type == Column.Type.TEXT || reader.kind == Schema.Kind.STRING
-                ? input -> input.readText(input.readLength())
-                : input -> input.readBytes(input.readLength());
-    }
-
-    private static Step fixed(int size, Column.Type type) {
-        return type == Column.Type.TEXT ? input -> input.readText(size) : input -> input.readBytes(size);
     }
 
     private static Step symbol(Schema writer, Schema reader) {
