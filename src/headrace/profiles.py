@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from headrace.declare.declaration import Declaration
@@ -25,27 +25,46 @@ if TYPE_CHECKING:
     from headrace.archive.delta import Archive
     from headrace.features.contract import OnlineStore
     from headrace.models.registry import Registry
+    from headrace.stream.flink.cluster import Cluster
+    from headrace.stream.tiler import History
 
 _MOST_PARTITIONS: Final = 99_999
 """Ids of records hold a partition in five digits."""
+STACK: Final = "cluster"
+"""The profile that `headrace stack up` writes; headrace.toml may have one of its own."""
+STACK_FILE: Final = ".headrace/stack/stack.toml"
 _SETTINGS: Final[Mapping[str, Sequence[str]]] = {
     "kafka": (),
     "schema_registry": ("user", "password", "token", "ca"),
+    "flink": ("rest", "checkpoints", "jar", "parallelism", "checkpoint", "outage", "kafka", "options"),
 }
 """Settings that are tables, with what they may hold; those of librdkafka are passed as they are."""
+
+
+class Stepping(Protocol):
+    """A role's part of the engine."""
+
+    def step(self) -> int:
+        """Does what there is to do, and how much that was; 0 where it may rest."""
+        ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Profile:
     """Where one deployment of a project lives. clock: "wall" when live, "marks" under replay.
 
-    kafka: librdkafka's settings (TLS, SASL), passed as they are. schema_registry: user and password, or token; ca.
+    lookup: the PostgreSQL in which an engine that needs it looks joined tables up. kafka: librdkafka's settings
+    (TLS, SASL), passed as they are. schema_registry: user and password, or token; ca. flink: see docs/cluster.md.
     """
 
     name: str
     home: Path
     log: str = "sqlite:log"
     schemas: str = "folder:schemas"
+    engine: str = "duckdb:process"
+    lookup: str = ""
     online: str = "sqlite:online.sqlite"
     archive: str = "archive"
     registry: str = "sqlite:models/mlflow.db"
@@ -54,6 +73,7 @@ class Profile:
     clock: Literal["wall", "marks"] = "wall"
     kafka: Mapping[str, Any] = field(default_factory=dict)
     schema_registry: Mapping[str, str] = field(default_factory=dict)
+    flink: Mapping[str, Any] = field(default_factory=dict)
 
     def open_log(self) -> Log:
         scheme, address = self._split("log", self.log)
@@ -81,6 +101,58 @@ class Profile:
             return RegistrySchemas(address, **self.schema_registry)
         raise self._unknown("schemas", scheme, "folder or registry")
 
+    def open_enricher(self, declaration: Declaration, log: Log, schemas: Schemas) -> Stepping:
+        scheme, address = self._split("engine", self.engine)
+        if scheme == "duckdb":
+            from headrace.stream.enricher import Enricher
+
+            return Enricher(declaration, log, schemas)
+        if scheme == "flink":
+            from headrace.stream.flink.enricher import FlinkEnricher
+
+            return FlinkEnricher(declaration, log, schemas, self._cluster(address))
+        raise self._unknown("engine", scheme, "duckdb or flink")
+
+    def open_tiler(self, declaration: Declaration, log: Log, schemas: Schemas, history: History) -> Stepping:
+        scheme, address = self._split("engine", self.engine)
+        if scheme == "duckdb":
+            from headrace.stream.tiler import Tiler
+
+            return Tiler(declaration, log, schemas, history)
+        if scheme == "flink":
+            from headrace.stream.flink.tiler import FlinkTiler
+
+            cluster = self._cluster(address)
+            return FlinkTiler(declaration, log, schemas, history, cluster, partitions=self.partitions)
+        raise self._unknown("engine", scheme, "duckdb or flink")
+
+    def _cluster(self, gateway: str) -> Cluster:
+        """Where Flink's jobs find their surroundings."""
+        from headrace.stream.flink.cluster import Cluster
+
+        (log, servers), (schemas, registry) = self._split("log", self.log), self._split("schemas", self.schemas)
+        needed = {"log = 'kafka:...'": log == "kafka", "schemas = 'registry:...'": schemas == "registry"}
+        needed |= {"lookup = 'postgresql://...'": bool(self.lookup)}
+        needed |= {f"{name} in a table flink": name in self.flink for name in ("rest", "checkpoints")}
+        missing = [name for name, there in needed.items() if not there]
+        if missing:
+            raise ProfileError(f"profile {self.name}", "the engine is Flink", f"set {', '.join(missing)} too")
+        if self.clock == "marks":
+            raise ProfileError(
+                f"profile {self.name}", "Flink keeps no marks", "replay with a profile whose engine is duckdb"
+            )
+        servers, _, namespace = servers.partition("/")
+        settings = {name: value for name, value in self.flink.items() if name not in ("kafka", "options")}
+        return Cluster(
+            gateway,
+            kafka={"bootstrap.servers": servers, **self.flink.get("kafka", {})},
+            registry=registry,
+            lookup=self.lookup,
+            namespace=namespace,
+            options=self.flink.get("options", {}),
+            **settings,
+        )
+
     def open_online(self) -> OnlineStore:
         scheme, address = self._split("online", self.online)
         if scheme == "sqlite":
@@ -106,6 +178,11 @@ class Profile:
 
     def open_clock(self, declaration: Declaration, log: Log) -> Clock:
         return WallClock() if self.clock == "wall" else MarkClock(log, Topics.of(declaration).clock)
+
+    def _apart(self, project: str) -> Profile:
+        """With the project's name as the namespace of what several projects would share."""
+        scheme, _, address = self.log.partition(":")
+        return self if scheme != "kafka" or "/" in address else replace(self, log=f"{self.log}/{project}")
 
     def _path(self, address: str) -> Path:
         path = self.home / address
@@ -140,23 +217,29 @@ def read_profile(declaration: Declaration, name: str = "local", home: Path | Non
     """
     folder = declaration.path.parent
     tables = _tables(folder / "headrace.toml")
+    if name == STACK and name not in tables:
+        tables |= _tables(Path.cwd() / STACK_FILE, besides=("ports", "servers"))
     if name not in tables and name != "local":
-        raise ProfileError(
-            f"profile {name}", f"headrace.toml has {', '.join(tables) or 'no profiles'}", f"add [profiles.{name}]"
-        )
+        remedy = f"add [profiles.{name}]" + (", or run `headrace stack up`" if name == STACK else "")
+        raise ProfileError(f"profile {name}", f"headrace.toml has {', '.join(tables) or 'no profiles'}", remedy)
     given = dict(tables.get(name, {}))
     if "HEADRACE_SERVER" in os.environ:
         given["server"] = os.environ["HEADRACE_SERVER"]
     for key, value in given.items():
         _check(f"profile {name}", key, value)
     named = home or os.environ.get("HEADRACE_HOME")
-    place = Path.cwd() / named if named else folder / given.get("home", ".headrace")
+    place = (
+        Path.cwd() / named
+        if named
+        else folder / given.get("home", f".headrace/{name}" if name == STACK else ".headrace")
+    )
     given.pop("home", None)
-    return replace(Profile(name, place.resolve()), **given)
+    profile = replace(Profile(name, place.resolve()), **given)
+    return profile._apart(declaration.name)
 
 
-def _tables(file: Path) -> dict[str, dict[str, Any]]:
-    """The profiles that a headrace.toml holds, by name; none where there is no file."""
+def _tables(file: Path, besides: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """The profiles that a file holds, by name; none where there is no file. besides: other tables that it may have."""
     if not file.is_file():
         return {}
     try:
@@ -164,7 +247,7 @@ def _tables(file: Path) -> dict[str, dict[str, Any]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ProfileError(f"{file}", f"it is not TOML: {error}", "correct it") from error
     for key in found:
-        if key != "profiles":
+        if key != "profiles" and key not in besides:
             raise ProfileError(f"{file}", f"{key!r} means nothing there", "write tables [profiles.<name>] only")
     profiles = found.get("profiles", {})
     for name, table in profiles.items() if isinstance(profiles, dict) else [("profiles", profiles)]:
@@ -191,6 +274,8 @@ def _check(subject: str, key: str, value: Any) -> None:
                 )
     elif key == "clock":
         good, remedy = value in ("wall", "marks"), "write 'wall', or 'marks' for a replay"
+    elif key == "lookup":
+        good, remedy = isinstance(value, str), "write an address such as 'postgresql://user:password@host/database'"
     elif key == "server":
         good, remedy = good and _is_address(value), "write an address such as 'http://127.0.0.1:8000'"
     if not good:

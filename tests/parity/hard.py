@@ -1,4 +1,4 @@
-"""Every column type, checks of each kind, two joins and every family of tiles: for two engines and one hard input."""
+"""Every column type, checks of each kind, two joins, every family of tiles: for two engines and one hard input."""
 
 import ibis
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from headrace.roles.context import Context
-from headrace.stream.enricher import Enricher
 
 
 def run(context: Context) -> None:
-    context.loop(Enricher(context.declaration, context.log, context.schemas).step)
+    with closing(context.profile.open_enricher(context.declaration, context.log, context.schemas)) as enricher:
+        context.loop(enricher.step)

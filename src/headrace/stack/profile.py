@@ -25,20 +25,24 @@ def read_ports(file: Path) -> dict[str, int]:
 def write_profile(file: Path, place: Place) -> None:
     """All addresses, whether their servers run or not."""
     at = {name: server.address(place) for name, server in SERVERS.items()}
-    cluster = {
-        "log": f"kafka:{at['kafka-1']}",
-        "schemas": f"registry:{at['registry']}",
-        "engine": f"flink:{at['gateway']}",
-        "flink": at["jobmanager"],
-        "online": f"redis:{place.address('redis')}/0",
-        "tables": at["postgres"],
-        "prometheus": at["prometheus"],
-        "alertmanager": at["alertmanager"],
-        "checkpoints": checkpoints(place).as_uri(),
-        "savepoints": savepoints(place).as_uri(),
+    tables = {
+        "profiles.cluster": {
+            "log": f"kafka:{at['kafka-1']}",
+            "schemas": f"registry:{at['registry']}",
+            "engine": f"flink:{at['gateway']}",
+            "lookup": at["postgres"],
+            "online": f"redis:{place.address('redis')}/0",
+        },
+        "profiles.cluster.flink": {"rest": at["jobmanager"], "checkpoints": checkpoints(place).as_uri()},
+        "servers": {
+            "prometheus": at["prometheus"],
+            "alertmanager": at["alertmanager"],
+            "savepoints": savepoints(place).as_uri(),
+        },
     }
-    text = "# Written by `headrace stack up`; read again by the next one.\n\n[profiles.cluster]\n"
-    text += "".join(f'{key} = "{value}"\n' for key, value in cluster.items())
+    text = "# Written by `headrace stack up`; read again by the next one.\n"
+    for title, values in tables.items():
+        text += f"\n[{title}]\n" + "".join(f'{key} = "{value}"\n' for key, value in values.items())
     text += "\n[ports]\n" + "".join(f"{name} = {port}\n" for name, port in place.ports.items())
     part = file.with_suffix(".part")
     part.write_text(text)

@@ -19,10 +19,10 @@ class Cluster:
     gateway, rest: URLs of the SQL Gateway and of the job manager. kafka: properties of Flink's Kafka clients
     ("bootstrap.servers" at least). registry: the base URL of the Confluent API. lookup: the address of the
     PostgreSQL that holds the joined tables, `postgresql://user:password@host:port/database`. checkpoints: the URL
-    of the folder for the states of jobs, which the role and Flink must both see. parallelism: of each job.
-    jar: where the gateway finds the project's jar, None where it is on Flink's own classpath. namespace: stands
-    before the names of consumer groups and transactions. checkpoint: ms between two. outage: ms; after a longer one a job begins anew. options: settings of Flink for
-    every job, as they are.
+    of the folder for the states of jobs, which the role and Flink must both see. jar: where the gateway finds the
+    project's jar, None where it is on Flink's own classpath. namespace: stands before the names of consumer groups
+    and transactions. parallelism: of each job. checkpoint: ms between two. outage: ms; after a longer one a job
+    begins anew. options: settings of Flink for every job, as they are.
     """
 
     gateway: str

@@ -23,8 +23,8 @@ from headrace.stream.producer import raw_schema
 class FlinkEnricher:
     """Begins once every raw topic is there and every joined table was loaded, as on every engine.
 
-    `step` does a little and never waits for long. A new cut (`stream.cuts`) is taken up by a job of a new text, which
-    goes on from the savepoint of the one before: only then is it committed as known.
+    `step` does a little and never waits for long. A new cut (`stream.cuts`) is taken up by a job of a new text,
+    which goes on from the savepoint of the one before: only then is it committed as known.
     """
 
     def __init__(
