@@ -239,7 +239,7 @@ def read_profile(declaration: Declaration, name: str = "local", home: Path | Non
 
 
 def _tables(file: Path, besides: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """The profiles that a file holds, by name; none where there is no file. besides: other tables that it may have."""
+    """The profiles that a file holds, by name; none where there is no file. besides: what else it may have."""
     if not file.is_file():
         return {}
     try:
