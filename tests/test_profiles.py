@@ -51,16 +51,24 @@ def test_without_a_file_everything_lives_beside_the_project(project: Declaration
 SETTINGS = {
     "log": "sqlite:elsewhere/log", "schemas": "folder:forms", "online": "sqlite:fast.sqlite", "archive": "cold",
     "registry": "sqlite:m/models.db", "server": "http://0.0.0.0:9000", "partitions": 2, "clock": "marks",
+    "engine": "duckdb:process", "lookup": "postgresql://u:p@db/x",
 }  # fmt: skip
+TABLES = {
+    "kafka": {"linger.ms": 5},
+    "schema_registry": {"user": "u", "password": "p"},
+    "flink": {"rest": "http://j"},
+}
 
 
 def test_every_setting_is_taken(project: Declaration) -> None:
     lines = "".join(f"{name} = {value!r}\n" for name, value in SETTINGS.items())
+    for table, settings in TABLES.items():
+        lines += f"[profiles.night.{table}]\n" + "".join(f"{n!r} = {v!r}\n" for n, v in settings.items())
     write(project, f"[profiles.night]\nhome = 'night'\n{lines}")
     profile = read_profile(project, "night")
     home = project.path.parent / "night"
-    assert set(SETTINGS) | {"name", "home"} == {field.name for field in fields(Profile)}
-    assert profile == Profile("night", home, **SETTINGS)  # type: ignore[arg-type]
+    assert {*SETTINGS, *TABLES, "name", "home"} == {field.name for field in fields(Profile)}
+    assert profile == Profile("night", home, **SETTINGS, **TABLES)  # type: ignore[arg-type]
     log = profile.open_log()
     assert isinstance(profile.open_clock(project, log), MarkClock)
     profile.open_schemas()
@@ -144,7 +152,11 @@ def test_bytes_that_are_no_text_are_refused(project: Declaration) -> None:
 
 @pytest.mark.parametrize("seam", ["log", "schemas", "online", "registry"])
 def test_a_seam_without_an_adapter_is_refused(seam: str, project: Declaration) -> None:
-    for url, words in (("kafka:there", "no adapter 'kafka'"), ("there", "is not a URL"), ("sqlite:", "not a URL")):
+    for url, words in (
+        ("pulsar:there", "no adapter 'pulsar'"),
+        ("there", "is not a URL"),
+        ("sqlite:", "not a URL"),
+    ):
         write(project, f"[profiles.local]\n{seam} = '{url}'\n")
         opened = getattr(read_profile(project), f"open_{seam}")
         with pytest.raises(ProfileError, match=words):
