@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from headrace.log.sqlite import SqliteLog
-from headrace.log.turns import turn
 
 PROJECT = Path(__file__).parent.parent / "projects" / "fraud.py"
 
@@ -59,7 +58,7 @@ def test_a_supervised_role_gives_its_place_back(tmp_path: Path, number: signal.S
             time.sleep(0.05)
         supervisor.send_signal(number)
     log = SqliteLog(lock.parent)
-    with turn(log, "tile", patience=30):
+    with log.turn("tile", patience=30):
         pass
     log.close()
 
