@@ -16,6 +16,7 @@ from headrace.declare.label import Each, Grid
 from headrace.declare.topics import Topics
 from headrace.errors import MissingExtra, RoleError
 from headrace.features.examples import active_entities
+from headrace.log.batches import Mark
 from headrace.log.contract import Log
 from headrace.replay.feed import Feed
 from headrace.replay.steps import on_grid
@@ -106,14 +107,19 @@ class GridAsker:
 
     def _await_archive(self) -> None:
         """Waits until all records of the step are archived. (Its mark, the last in each partition, is not yet.)"""
-        bounds = self._log.bounds(self._topic)
+        places = range(self._log.topic(self._topic).partitions)
         until = time.monotonic() + 60.0
         while time.monotonic() < until:
             position = self._archive.position([self._topic])
-            if all(position.get((self._topic, place), 0) >= last - 1 for place, (_, last) in enumerate(bounds)):
+            if not any(self._waits(place, position.get((self._topic, place), 0)) for place in places):
                 return
             time.sleep(self._idle)
         raise RoleError("archive", "it did not catch up with the enriched records in 60 s", "see its log")
+
+    def _waits(self, partition: int, offset: int) -> bool:
+        """Whether records wait behind an offset, beside marks."""
+        batches = self._log.read(self._topic, partition, offset, 1)
+        return any(batch.count and not isinstance(batch.content, Mark) for batch in batches)
 
 
 class EventAsker:
