@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.errors import LogError, WriterTaken
-from headrace.log.batches import Block, Framed, Record
+from headrace.log.batches import Batch, Block, Framed, Mark, Record
 from headrace.log.contract import Topic
 from headrace.log.sqlite import SqliteLog
 
@@ -88,6 +88,24 @@ def test_frames_of_another_schema_are_refused(tmp_path: Path) -> None:
     log.close()
 
 
+def test_batches_come_back_whole_and_without_gaps(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path)
+    log.create(Topic("t", "r", 1))
+    frames = Framed.of([Record(b"k", b"a", {"h": b"1"}), Record(b"k", None)], 5)
+    contents = [frames, Block(3, 4, b"body", 5), Mark(17), Block(3, 3, b"body", 5)]
+    writer = log.writer("r")
+    for content in contents:
+        with writer.transaction() as transaction:
+            transaction.append("t", 0, content)
+    writer.close()
+    offsets = (0, 2, 6, 7)
+    assert log.read("t", 0, 0, 100) == [Batch("t", 0, *pair) for pair in zip(offsets, contents, strict=True)]
+    assert [batch.offset for batch in log.read("t", 0, 4, 100)] == [2, 6, 7]
+    assert [batch.offset for batch in log.read("t", 0, 1, 3)] == [0, 2]
+    assert log.bounds("t") == [(0, 10)]
+    log.close()
+
+
 def test_one_file_a_role(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path)
     log.create(Topic("a", "one", 1))
@@ -120,8 +138,9 @@ def test_a_topic_created_while_its_owner_writes(tmp_path: Path) -> None:
     with writer.transaction() as transaction:
         transaction.append("b", 0, Block(1, 1, b"x", 0))
         transaction.append("a", 0, Block(1, 1, b"x", 0))
-    assert (log.bounds("a"), log.bounds("b")) == ([(0, 2)], [(0, 1)])
     writer.close()
+    assert [batch.offset for batch in log.read("b", 0, 0, 9)] == [0]
+    assert [batch.offset for batch in log.read("a", 0, 0, 9)] == [0, 1]
     log.close()
 
 

@@ -15,6 +15,7 @@ from headrace.declare.label import Each, Grid
 from headrace.declare.topics import Topics
 from headrace.errors import MissingExtra, RoleError, SourceError
 from headrace.features.examples import active_entities
+from headrace.log.batches import Mark
 from headrace.log.contract import Log
 from headrace.replay.feed import Feed
 from headrace.replay.patience import Look, Patience
@@ -124,14 +125,19 @@ class GridAsker:
 
     def _await_archive(self) -> None:
         """Waits until all records of the step are archived. (Its mark, the last in each partition, is not yet.)"""
-        ends = {(self._topic, place): last - 1 for place, (_, last) in enumerate(self._log.bounds(self._topic))}
+        places = range(self._log.topic(self._topic).partitions)
 
         def look() -> Look:
             position = self._archive.position([self._topic])
-            there = all(position.get(place, 0) >= end for place, end in ends.items())
+            there = not any(self._waits(place, position.get((self._topic, place), 0)) for place in places)
             return Look([] if there else ["archive"], position)
 
         self._patience.wait("enriched records", look)
+
+    def _waits(self, partition: int, offset: int) -> bool:
+        """Whether records wait behind an offset, beside marks."""
+        batches = self._log.read(self._topic, partition, offset, 1)
+        return any(batch.count and not isinstance(batch.content, Mark) for batch in batches)
 
 
 class EventAsker:

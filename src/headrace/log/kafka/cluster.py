@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from headrace.errors import LogError
 from headrace.log.batches import Partition
@@ -25,6 +25,10 @@ from headrace.log.kafka.client import (
 
 PATIENCE: Final = 10.0
 """Seconds in which a cluster must answer."""
+ELECTION: Final = 60.0
+"""Seconds in which partitions that lost their leader must have another."""
+_ANSWER: Final = 2.0
+"""Seconds for one question, before it is asked again."""
 _DEFAULTS: Final = {
     "log_level": 2,
     "socket.connection.setup.timeout.ms": 5_000,
@@ -49,6 +53,8 @@ _CONSUMER: Final = {
     "fetch.queue.backoff.ms": 10,
     "fetch.error.backoff.ms": 50,
 }
+
+T = TypeVar("T")
 
 
 class Cluster:
@@ -92,7 +98,7 @@ class Cluster:
         with self.explained(f"topic {name}"):
             (future,) = self._admin.create_topics([topic], request_timeout=PATIENCE).values()
             try:
-                future.result()
+                future.result(2 * PATIENCE)
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                     return False
@@ -121,30 +127,28 @@ class Cluster:
         wanted = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         with self.explained():
             for future in self._admin.delete_records(wanted, request_timeout=PATIENCE).values():
-                future.result()
+                future.result(2 * PATIENCE)
 
     def committed(self, group: str) -> list[TopicPartition]:
         """A group's offsets, once those of ended transactions are settled."""
-        until = time.monotonic() + PATIENCE
-        while True:
-            with self.explained(f"group {group}"):
-                request = [ConsumerGroupTopicPartitions(group)]
-                (future,) = self._admin.list_consumer_group_offsets(
-                    request, require_stable=True, request_timeout=PATIENCE
-                ).values()
-                try:
-                    found = future.result().topic_partitions
-                    broken = [place.error for place in found if place.error is not None]
-                    if not broken:
-                        return list(found)
-                    raise KafkaException(broken[0])
-                except KafkaException as error:
-                    code = error.args[0].code()
-                    if code == KafkaError.GROUP_ID_NOT_FOUND:
-                        return []
-                    if not (code in _UNSETTLED or error.args[0].retriable()) or time.monotonic() > until:
-                        raise
-            time.sleep(0.005)
+
+        def ask() -> list[TopicPartition]:
+            request = [ConsumerGroupTopicPartitions(group)]
+            (future,) = self._admin.list_consumer_group_offsets(
+                request, require_stable=True, request_timeout=_ANSWER
+            ).values()
+            try:
+                found = future.result(_ANSWER).topic_partitions
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return []
+                raise
+            for place in found:
+                if place.error is not None:
+                    raise KafkaException(place.error)
+            return list(found)
+
+        return self._until_settled(ask, f"group {group}")
 
     @contextmanager
     def explained(self, subject: str | None = None) -> Iterator[None]:
@@ -153,6 +157,8 @@ class Cluster:
             yield
         except KafkaException as error:
             raise self.error(error.args[0], subject) from error
+        except TimeoutError as error:
+            raise self.error(KafkaError(KafkaError._TIMED_OUT), subject) from error
 
     def error(self, error: KafkaError, subject: str | None = None) -> LogError:
         """In words."""
@@ -182,17 +188,38 @@ class Cluster:
         self, places: Iterable[Partition], spec: OffsetSpec, level: IsolationLevel
     ) -> dict[Partition, int]:
         wanted = {TopicPartition(*place): spec for place in places}
-        until = time.monotonic() + PATIENCE
-        while wanted:
-            found = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=PATIENCE)
+        if not wanted:
+            return {}
+
+        def ask() -> dict[Partition, int]:
+            found = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=_ANSWER)
+            return {
+                (place.topic, place.partition): future.result(_ANSWER).offset for place, future in found.items()
+            }
+
+        return self._until_settled(ask)
+
+    def _until_settled(self, ask: Callable[[], T], subject: str | None = None) -> T:
+        """Asks again while the cluster elects. (A question to a broker that died may never be answered.)"""
+        until = time.monotonic() + ELECTION
+        while True:
             try:
-                return {(place.topic, place.partition): future.result().offset for place, future in found.items()}
+                return ask()
+            except TimeoutError as error:
+                if time.monotonic() > until:
+                    raise self.error(KafkaError(KafkaError._TIMED_OUT), subject) from error
+                self._learn_leaders()
             except KafkaException as error:
-                moved = error.args[0].retriable() or error.args[0].code() in _UNSETTLED
-                if not moved or time.monotonic() > until:
-                    raise self.error(error.args[0]) from error
-                time.sleep(0.05)
-        return {}
+                settles = error.args[0].retriable() or error.args[0].code() in _UNSETTLED
+                if not settles or time.monotonic() > until:
+                    raise self.error(error.args[0], subject) from error
+                time.sleep(0.005)
+
+    def _learn_leaders(self) -> None:
+        try:
+            self._admin.list_topics(timeout=_ANSWER)
+        except KafkaException as error:
+            self._problem = error.args[0]
 
     def _note(self, error: KafkaError) -> None:
         if self._problem is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
@@ -221,6 +248,8 @@ _UNSETTLED: Final = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError._TRANSPORT,
         KafkaError._WAIT_COORD,
+        KafkaError._TIMED_OUT,
+        KafkaError.REQUEST_TIMED_OUT,
     )
 )
 """Errors of a cluster that is electing: they pass."""
