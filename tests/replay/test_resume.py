@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
 from headrace.archive.delta import Archive
 from headrace.declare.duration import DAY, HOUR, MINUTE
 
