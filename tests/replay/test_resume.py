@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from headrace.archive.delta import Archive
 from headrace.declare.duration import DAY, HOUR, MINUTE
 
@@ -32,7 +30,6 @@ def outcome(world: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(200)
 def test_a_replay_that_was_killed_goes_on_where_it_was(
     make_world: Callable[[Path], Any], replays: Any, killed: int, tmp_path: Path
 ) -> None:
@@ -51,7 +48,6 @@ def test_a_replay_that_was_killed_goes_on_where_it_was(
     assert outcome(broken) == expected
 
 
-@pytest.mark.timeout(200)
 def test_another_step_or_end_appends_nothing_twice(
     make_world: Callable[[Path], Any], replays: Any, killed: int, tmp_path: Path
 ) -> None:
