@@ -17,7 +17,7 @@ from headrace.errors import FlinkError, MissingExtra
 try:
     import httpx
 except ImportError as error:  # the adapter is imported only where a profile names Flink
-    raise MissingExtra("the engine on Flink", "httpx", "cluster") from error
+    raise MissingExtra("the engine on Flink", "httpx", "flink") from error
 
 _PAUSE: Final = 0.05
 _ENDED: Final = frozenset({"FINISHED", "FAILED", "CANCELED"})

@@ -22,7 +22,7 @@ from headrace.stream.flink.enriching import SCHEMA, mirror_name
 try:
     import psycopg
 except ImportError as error:  # the adapter is imported only where a profile names Flink
-    raise MissingExtra("the engine on Flink", "psycopg", "cluster") from error
+    raise MissingExtra("the engine on Flink", "psycopg", "flink") from error
 
 _TYPES: Final = {
     "str": "text",
