@@ -86,54 +86,75 @@ def _plain(kind: Any) -> Any:
     return "long" if kind == TIME else ["null", "long"] if kind == NULL_TIME else kind
 
 
-def hard_input(count: int, seed: int = 1) -> list[Raw]:
-    """`count` records and about as many surprises as they can hold."""
-    return list(_records(count, random.Random(seed)))
+def hard_input(topic: str, count: int, seed: int = 1) -> tuple[list[Raw], list[Raw]]:
+    """`count` records, as surprising as they can be, and what repairs some of their dead letters."""
+    pick = random.Random(seed)
+    records = list(_records(count, pick))
+    return records, list(_repairs(topic, records, pick))
 
 
 def _records(count: int, pick: random.Random) -> Iterator[Raw]:
-    offsets = [0] * PARTITIONS
-    late: list[tuple[int, int, dict[str, Any]]] = []
     now = START
     for _ in range(count):
         now += pick.choice([0, 0, 1, 7, 40, 250])
-        partition = pick.randrange(PARTITIONS)
         record = _record(pick, now)
-        schema = 1 if pick.random() < 0.3 else 2
         headers: dict[str, bytes] = {}
-        arrival = now
         match pick.random():
             case chance if chance < 0.03:
                 record["sold_at"] = now - 60_001 - pick.randrange(10**6)
-                late.append((partition, offsets[partition], record))
             case chance if chance < 0.05:
                 record["sold_at"], record["units"] = now - 3_600_000, -(10**15)  # late and invalid at once
             case chance if chance < 0.08:
                 record["sold_at"] = now + 5_001 + pick.randrange(10**5)
             case chance if chance < 0.09:
                 record["sold_at"] = pick.choice([-1, -(2**62), 253_402_300_800_000, 2**62])
-            case chance if chance < 0.12 and late:
-                where, offset, record = pick.choice(late)
-                headers["headrace-repairs"] = f"hard.sales/{where}/{offset}".encode()
-                schema = 2
-            case chance if chance < 0.13:
-                headers["headrace-repairs"] = pick.choice([b"", b"hard.sales/1", b"other/1/2", b"\xff/'\\\n/1/x"])
-        payload: bytes | None
-        if schema == 1:
-            record = {**record, "cost": record["price"], "units": max(min(record["units"], 2**31 - 1), -(2**31))}
-            if record["cost"] is not None:
-                record["cost"] = (
-                    max(min(record["cost"], 3e38), -3e38) if math.isfinite(record["cost"]) else record["cost"]
-                )
-        payload = written(record, schema)
+            case chance if chance < 0.10:
+                bad = [b"", b"hard.sales/1", b"other/1/2", b"\xff/'\\\n/1/x", b"x" * 300]
+                headers["headrace-repairs"] = pick.choice(bad)
+        schema = 1 if pick.random() < 0.3 else 2
+        payload: bytes | None = written(_older(record) if schema == 1 else record, schema)
         version: int | None = schema
         if pick.random() < 0.06:
-            payload, version = _spoilt(pick, payload, schema)
+            payload, version = _spoilt(pick, payload or b"", schema)
         key = None if pick.random() < 0.05 else (record["sku"] or "").encode()
-        copies = 2 if pick.random() < 0.03 else 1
-        for _ in range(copies):
-            yield Raw(partition, key, payload, version, arrival, headers)
-            offsets[partition] += 1
+        raw = Raw(pick.randrange(PARTITIONS), key, payload, version, now, headers)
+        yield from [raw] * (2 if pick.random() < 0.03 else 1)
+
+
+def _older(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as version 1 can hold it."""
+    cost = record["price"]
+    if cost is not None and math.isfinite(cost):
+        cost = max(min(cost, 3e38), -3e38)
+    return {**record, "cost": cost, "units": max(min(record["units"], 2**31 - 1), -(2**31))}
+
+
+def _repairs(topic: str, records: list[Raw], pick: random.Random) -> Iterator[Raw]:
+    """For letters that came too late: the record again, once, twice or much later, in its partition."""
+    offsets = [0] * PARTITIONS
+    now = records[-1].arrival
+    for raw in records:
+        offset, offsets[raw.partition] = offsets[raw.partition], offsets[raw.partition] + 1
+        if raw.schema is None or raw.headers or pick.random() > 0.9:
+            continue
+        time = _sold_at(raw)
+        if time is None or raw.arrival <= time + 60_000 or time < 0:
+            continue
+        for _ in range(pick.choice([1, 1, 2])):
+            now += pick.choice([1, 1_000, 3_600_000])
+            header = f"{topic}/{raw.partition}/{offset}".encode()
+            yield Raw(raw.partition, raw.key, raw.payload, raw.schema, now, {"headrace-repairs": header})
+
+
+def _sold_at(raw: Raw) -> int | None:
+    """The event time of a record, None where it cannot be read."""
+    schema: Any = {**(OLD if raw.schema == 1 else NEW)}
+    schema["fields"] = [{**each, "type": _plain(each["type"])} for each in schema["fields"]]
+    try:
+        found: Any = fastavro.schemaless_reader(io.BytesIO(raw.payload or b""), fastavro.parse_schema(schema), None)
+    except (EOFError, IndexError, ValueError, UnicodeDecodeError, struct.error):
+        return None
+    return int(found["sold_at"])
 
 
 def _record(pick: random.Random, now: int) -> dict[str, Any]:

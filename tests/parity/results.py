@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.declare.declaration import Declaration
+from headrace.declare.declaration import Declaration, View
 from headrace.declare.topics import Topics
 from headrace.declare.types import ColumnType
+from headrace.features.partials import Partial, merge
 from headrace.log.batches import Batch, Framed
 from headrace.log.contract import Log
 from headrace.schema.avro import decode, nullable_schema
@@ -71,6 +72,37 @@ def tiles(log: Log, schemas: Schemas, declaration: Declaration) -> dict[tuple[An
         if row["key"] is not None:
             found[row["view"], row["key"], row["hop"], row["epoch"]] = {name: row[name] for name in TILES}
     return found
+
+
+def merged(log: Log, schemas: Schemas, declaration: Declaration) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """For each view, key and hop what a reader makes of the tiles of all epochs."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for (*place, _), tile in tiles(log, schemas, declaration).items():
+        found.setdefault(tuple(place), []).append(tile)
+    return {place: _merged(declaration.views[place[0]], parts) for place, parts in found.items()}
+
+
+def _merged(view: View, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    partial = merge(view.family, [_partial(part) for part in parts])
+    slots = {name: getattr(partial, name) for name in Partial.__dataclass_fields__}
+    return {"newest": max(part["newest"] for part in parts), **slots}
+
+
+def _partial(tile: dict[str, Any]) -> Partial:
+    def slot(side: str) -> Any:
+        given = [tile[f"{side}_{kind}"] for kind in ("int", "float", "text")]
+        return next((value for value in given if value is not None), None)
+
+    return Partial(tile["n"], slot("a"), slot("b"), tile["a_at"], tile["a_id"], tile["b_at"], tile["b_id"])
+
+
+def places(log: Log, declaration: Declaration, which: str) -> list[tuple[int, int]]:
+    """How many records of a kind (enriched or dead) each partition holds."""
+    topic = getattr(Topics.of(declaration), which)("sale")
+    counts: dict[int, int] = {}
+    for batch in batches(log, topic):
+        counts[batch.partition] = counts.get(batch.partition, 0) + batch.count
+    return sorted(counts.items())
 
 
 def same(left: Any, right: Any, tolerance: float = 0.0) -> bool:

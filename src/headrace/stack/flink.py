@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -206,7 +207,7 @@ def write_config(place: Place) -> Path:
         "io.tmp.dirs": scratch,
         "metrics.reporter.prom.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
     }
-    part = folder / "config.part"
+    part = folder / f"config.{threading.get_ident()}.part"  # the three write it at once
     part.write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
     part.replace(folder / "config.yaml")
     (folder / "log4j2.properties").write_text(_LOGGING)
