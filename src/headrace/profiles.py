@@ -126,6 +126,17 @@ class Profile:
             return FlinkTiler(declaration, log, schemas, history, cluster, partitions=self.partitions)
         raise self._unknown("engine", scheme, "duckdb or flink")
 
+    def export_flink(self, declaration: Declaration, folder: Path) -> list[Path]:
+        """Writes the jobs of Flink as files; ProfileError where the engine is another."""
+        scheme, address = self._split("engine", self.engine)
+        if scheme != "flink":
+            raise ProfileError(
+                f"profile {self.name}", f"its engine is {scheme}", "name a profile whose engine is Flink"
+            )
+        from headrace.stream.flink.export import export
+
+        return export(declaration, self.open_schemas(), self._cluster(address), folder)
+
     def _cluster(self, gateway: str) -> Cluster:
         """Where Flink's jobs find their surroundings."""
         from headrace.stream.flink.cluster import Cluster

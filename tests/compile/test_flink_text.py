@@ -31,9 +31,9 @@ GOLDEN = [
     (i % j, "MOD(`i`, NULLIF(`j`, CAST(0 AS BIGINT)))"),
     (i == 1.5, "(CAST(`i` AS DOUBLE) = 1.5e0)"),
     (i.cast(float).cast(int), (
-        "CASE WHEN TRUNCATE(CAST(`i` AS DOUBLE), 0) >= -9.223372036854775808e18"
-        " AND TRUNCATE(CAST(`i` AS DOUBLE), 0) < 9.223372036854775808e18"
-        " THEN CAST(TRUNCATE(CAST(`i` AS DOUBLE), 0) AS BIGINT) END"
+        "CASE WHEN hr_truncate(CAST(`i` AS DOUBLE)) >= -9.223372036854775808e18"
+        " AND hr_truncate(CAST(`i` AS DOUBLE)) < 9.223372036854775808e18"
+        " THEN CAST(hr_truncate(CAST(`i` AS DOUBLE)) AS BIGINT) END"
     )),
     (b.cast(str), "CASE WHEN `b` THEN 'true' WHEN (NOT `b`) THEN 'false' ELSE CAST(NULL AS STRING) END"),
     (b ^ (i > 1), "(`b` <> (`i` > CAST(1 AS BIGINT)))"),

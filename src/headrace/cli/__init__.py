@@ -12,6 +12,7 @@ from headrace.cli import (
     check,
     compare,
     deadletters,
+    export,
     ledger,
     produce,
     replay,
@@ -42,6 +43,7 @@ app.command()(train.train)
 app.command()(compare.compare)
 app.command()(ledger.ledger)
 app.add_typer(deadletters.app, name="deadletters")
+app.add_typer(export.app, name="export")
 app.add_typer(stack.app, name="stack")
 
 

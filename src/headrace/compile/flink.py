@@ -122,6 +122,25 @@ def _whole_or(function: str, otherwise: str) -> Rule:
     return rule
 
 
+def _ordered(sign: str) -> Rule:
+    """A comparison; texts by code point, with a function of the jar."""
+
+    def rule(node: Any, parts: Sequence[str]) -> str:
+        left, right = parts
+        if node.left.dtype.is_string() or node.right.dtype.is_string():
+            return f"(hr_compare({left}, {right}) {sign} 0)"
+        return f"({left} {sign} {right})"
+
+    return rule
+
+
+def _divide(node: Any, parts: Sequence[str]) -> str:
+    """A divisor that is constant may be null or 0, at which Flink's planner fails: it is hidden from it."""
+    constant = not node.right.find(ops.Field)
+    literal = isinstance(node.right, ops.Literal) and node.right.value
+    return f"hr_divide({parts[0]}, {parts[1]})" if constant and not literal else f"({parts[0]} / {parts[1]})"
+
+
 def _skipping_nulls(function: str) -> Rule:
     """Flink's GREATEST is null where any operand is: give it for each operand the first that is not null."""
 
@@ -135,7 +154,8 @@ def _skipping_nulls(function: str) -> Rule:
 def _whole(node: Any, parts: Sequence[str]) -> str:
     if node.how in ("floor", "ceil"):
         return f"{node.how.upper()}({parts[0]})"
-    return f"{'ROUND' if node.how == 'round' else 'TRUNCATE'}({parts[0]}, 0)"
+    # Flink's own TRUNCATE fails on large ones
+    return f"ROUND({parts[0]}, 0)" if node.how == "round" else f"hr_truncate({parts[0]})"
 
 
 def _try_cast(node: Any, parts: Sequence[str]) -> str:
@@ -174,8 +194,17 @@ def _moved(time: str, by: int) -> str:
     return f"TIMESTAMPADD(SECOND, {seconds}, {time})" if seconds or not days else time
 
 
+_EPOCH_SECONDS: Final = (
+    "(CAST(TIMESTAMPDIFF(DAY, TIMESTAMP '1970-01-01 00:00:00', {0}) AS BIGINT) * 86400"
+    " + EXTRACT(HOUR FROM {0}) * 3600 + EXTRACT(MINUTE FROM {0}) * 60 + EXTRACT(SECOND FROM {0}))"
+)
+
+
 def _delta(node: Any, parts: Sequence[str]) -> str:
     unit = node.part.value.upper()
+    if unit == "MINUTE":  # TIMESTAMPDIFF is of 32 bits, which minutes can leave
+        later, earlier = (f"{_EPOCH_SECONDS.format(parts[place])} / 60" for place in (1, 2))
+        return f"({later} - {earlier})"
     return f"CAST(TIMESTAMPDIFF({unit}, FLOOR({parts[2]} TO {unit}), FLOOR({parts[1]} TO {unit})) AS BIGINT)"
 
 
@@ -193,6 +222,11 @@ _FLINK: Final = Dialect(
         ops.Add: _whole_or("hr_add", "({0} + {1})"),
         ops.Subtract: _whole_or("hr_sub", "({0} - {1})"),
         ops.Multiply: _whole_or("hr_mul", "({0} * {1})"),
+        ops.Divide: _divide,
+        ops.Less: _ordered("<"),
+        ops.LessEqual: _ordered("<="),
+        ops.Greater: _ordered(">"),
+        ops.GreaterEqual: _ordered(">="),
         ops.Abs: _whole_or("hr_abs", "ABS({0})"),
         Finite: "CASE WHEN ABS({0}) <= 1.7976931348623157e308 THEN {0} END",
         Whole: _whole,
@@ -230,10 +264,7 @@ _FLINK: Final = Dialect(
             f"THEN COALESCE(REGEXP_EXTRACT({parts[0]}, {_pattern(node)}, {node.index.value}), '') END"
         ),
         ops.ExtractMillisecond: "EXTRACT(MILLISECOND FROM {0})",
-        ops.ExtractEpochSeconds: (
-            "(CAST(TIMESTAMPDIFF(DAY, TIMESTAMP '1970-01-01 00:00:00', {0}) AS BIGINT) * 86400"
-            " + EXTRACT(HOUR FROM {0}) * 3600 + EXTRACT(MINUTE FROM {0}) * 60 + EXTRACT(SECOND FROM {0}))"
-        ),
+        ops.ExtractEpochSeconds: _EPOCH_SECONDS,
         ops.DayOfWeekIndex: "CAST(MOD(DAYOFWEEK({0}) + 5, 7) AS BIGINT)",
         ops.ExtractDayOfYear: "CAST(DAYOFYEAR({0}) AS BIGINT)",
         ops.TimestampTruncate: lambda node, parts: f"FLOOR({parts[0]} TO {UNITS[node.unit.short]})",

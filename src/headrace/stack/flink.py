@@ -14,7 +14,7 @@ from headrace.stack.ports import LOOPBACK
 from headrace.stack.server import Launch, NotReady, Server
 from headrace.stack.web import get_json
 
-SLOTS: Final = 8
+SLOTS: Final = 16
 _PACKAGES: Final = (
     "lang", "net", "io", "nio", "lang.reflect", "text", "time", "util", "util.concurrent", "util.concurrent.atomic",
     "util.concurrent.locks",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from headrace.declare.declaration import Declaration, StreamDef
+from headrace.declare.declaration import Declaration
 from headrace.declare.topics import Topics
 from headrace.log.consumer import Consumer
 from headrace.log.contract import Log, Topic
-from headrace.schema.avro import nullable_schema
-from headrace.schema.contract import AvroSchema, Schemas
+from headrace.schema.contract import Schemas
 from headrace.stream.changes import ROLE as TABLES
 from headrace.stream.changes import Lookups
 from headrace.stream.cuts import Cuts
-from headrace.stream.enrichment import enriched_columns
 from headrace.stream.flink.cluster import Cluster
-from headrace.stream.flink.enriching import ROLE, Reader, enrich_job
+from headrace.stream.flink.enriching import ROLE, enrich_job
 from headrace.stream.flink.gateway import Gateway
 from headrace.stream.flink.life import Life
 from headrace.stream.flink.mirror import Mirror
-from headrace.stream.producer import raw_schema
+from headrace.stream.flink.readers import readers
 
 
 class FlinkEnricher:
@@ -86,23 +84,11 @@ class FlinkEnricher:
         return True
 
     def _begun(self) -> Life:
-        readers = {title: self._reader(stream) for title, stream in self._declaration.streams.items()}
-        return Life(
-            self._gateway, self._cluster, enrich_job(self._declaration, self._cluster, readers, self._cuts.known)
-        )
-
-    def _reader(self, stream: StreamDef) -> Reader:
-        """Makes a stream's topics and schema, as many partitions as its raw topic has."""
-        enriched, dead = self._topics.enriched(stream.title), self._topics.dead(stream.title)
-        for topic in (enriched, dead):
-            self._log.create(Topic(topic, ROLE, self._log.topic(stream.topic).partitions))
-        schema = nullable_schema(enriched, enriched_columns(stream))
-        registered = self._schemas.register(f"{enriched}-value", schema)
-        return Reader(self._raw(stream), schema, registered.id)
-
-    def _raw(self, stream: StreamDef) -> AvroSchema:
-        """The newest registered schema that has every declared column, else the declared one."""
-        latest = self._schemas.latest(f"{stream.topic}-value")
-        if latest is not None and set(stream.columns) <= {field["name"] for field in latest.schema["fields"]}:
-            return latest.schema
-        return raw_schema(stream)
+        """Makes the topics (as many partitions as the raw ones have), registers the schemas, describes the job."""
+        for stream in self._declaration.streams.values():
+            partitions = self._log.topic(stream.topic).partitions
+            for topic in (self._topics.enriched(stream.title), self._topics.dead(stream.title)):
+                self._log.create(Topic(topic, ROLE, partitions))
+        known = readers(self._declaration, self._schemas)
+        job = enrich_job(self._declaration, self._cluster, known, self._cuts.known)
+        return Life(self._gateway, self._cluster, job)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -21,11 +20,11 @@ from headrace.declare.declaration import Declaration, StreamDef, TableDef
 from headrace.declare.duration import duration_text
 from headrace.declare.instant import LATEST
 from headrace.declare.topics import Topics
-from headrace.schema.contract import AvroSchema
 from headrace.stream.enrichment import BEYOND, enriched_columns
 from headrace.stream.flink.cluster import Cluster
 from headrace.stream.flink.ddl import TYPES, Insert, Job, name, table, view
 from headrace.stream.flink.functions import FUNCTIONS
+from headrace.stream.flink.readers import Reader
 from headrace.stream.letters import DETAIL, REASON
 from headrace.stream.repairs import DEAD_ID, HEADER
 
@@ -34,15 +33,6 @@ ARRIVAL: Final = "headrace-arrival"
 MARK: Final = "headrace-mark"
 _ROWS: Final = "100000"
 """Rows of a joined table that a subtask keeps."""
-
-
-@dataclass(frozen=True)
-class Reader:
-    """What is registered for one stream: the schema that raw records are read with, the enriched one and its id."""
-
-    raw: AvroSchema
-    enriched: AvroSchema
-    enriched_id: int
 
 
 def enrich_job(

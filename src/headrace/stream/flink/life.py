@@ -13,6 +13,7 @@ from headrace.errors import FlinkError
 from headrace.stream.flink.cluster import Cluster
 from headrace.stream.flink.ddl import Job
 from headrace.stream.flink.gateway import Gateway, Running, UnreachableFlink
+from headrace.stream.flink.settings import settings
 from headrace.stream.flink.states import State, States
 
 _EVERY: Final = 0.5
@@ -136,9 +137,8 @@ class Life:
             time.sleep(0.1)
 
     def _begin(self, state: State | None) -> None:
-        settings = self._settings(state)
         _SAY.info("%s: begins%s", self._job.name, "" if state is None else f" from {state.path}")
-        with self._gateway.session(settings) as session:
+        with self._gateway.session(self._settings(state)) as session:
             if self._cluster.jar is not None:
                 session.execute(f"ADD JAR {quoted(self._cluster.jar)}")
             for statement in self._job.statements:
@@ -157,25 +157,8 @@ class Life:
             "execution.state-recovery.path": state.path,
             "execution.state-recovery.claim-mode": "CLAIM",
         }  # fmt: skip
-        return {
-            "table.local-time-zone": "UTC",
-            "parallelism.default": str(self._cluster.parallelism),
-            "pipeline.object-reuse": "true",
-            "execution.checkpointing.interval": f"{self._cluster.checkpoint} ms",
-            "execution.checkpointing.timeout": "60 s",
-            "execution.checkpointing.tolerable-failed-checkpoints": "1000",
-            "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-            "execution.checkpointing.num-retained": "3",
-            "execution.checkpointing.dir": self.states.folder,
-            "restart-strategy.type": "exponential-delay",
-            "restart-strategy.exponential-delay.initial-backoff": "200 ms",
-            "restart-strategy.exponential-delay.max-backoff": "10 s",
-            "restart-strategy.exponential-delay.attempts-before-reset-backoff": "2147483647",
-            **self._job.settings,
-            "pipeline.name": self._name,
-            **self._cluster.options,
-            **begin,
-        }
+        own = {"execution.checkpointing.dir": self.states.folder, "pipeline.name": self._name}
+        return settings(self._cluster, self._job) | own | begin
 
     def _say_why(self, job: str) -> None:
         try:

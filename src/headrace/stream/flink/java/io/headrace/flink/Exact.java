@@ -57,6 +57,24 @@ public final class Exact {
         }
     }
 
+    /** `hr_divide`: of floats, for a divisor that the planner must not look at. */
+    public static final class Divide extends ScalarFunction {
+        private static final long serialVersionUID = 1L;
+
+        public Double eval(Double left, Double right) {
+            return left == null || right == null ? null : Double.valueOf(left / right);
+        }
+    }
+
+    /** `hr_truncate`: a float without its fraction. */
+    public static final class Truncate extends ScalarFunction {
+        private static final long serialVersionUID = 1L;
+
+        public Double eval(Double value) {
+            return value == null ? null : Double.valueOf(value < 0 ? Math.ceil(value) : Math.floor(value));
+        }
+    }
+
     /** `hr_overflows`: whether an operation (`+`, `-`, `*`, `/` or `%`) leaves 64 bits. */
     public static final class Overflows extends ScalarFunction {
         private static final long serialVersionUID = 1L;

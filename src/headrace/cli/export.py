@@ -1,0 +1,30 @@
+"""`headrace export flink PROJECT DIR`: the engine's jobs as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
+
+app = typer.Typer(help="Write what runs elsewhere as files.", no_args_is_help=True)
+
+
+@app.callback()
+def _export() -> None:
+    """So that the command keeps its name while it is the only one."""
+
+
+@app.command()
+def flink(
+    project: ProjectPath,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made where it is not there.")],
+    profile: ProfileName = "cluster",
+    home: Home = None,
+) -> None:
+    """Write both jobs as SQL scripts, and as PyFlink programs for `flink run -py`."""
+    declaration, chosen = open_project(project, profile, home)
+    for file in chosen.export_flink(declaration, folder):
+        print(file)
