@@ -62,7 +62,11 @@ class Profile:
             from headrace.features.sqlite import SqliteStore
 
             return SqliteStore(self._path(address))
-        raise self._unknown("online", scheme, "sqlite")
+        if scheme in ("redis", "rediss"):
+            from headrace.features.redis import RedisStore
+
+            return RedisStore(self.online)
+        raise self._unknown("online", scheme, "sqlite, redis or rediss")
 
     def open_archive(self, declaration: Declaration) -> Archive:
         from headrace.archive.columns import schemas

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from headrace.declare.declaration import Declaration
-from headrace.errors import FeatureError, HeadraceError
+from headrace.errors import FeatureError, HeadraceError, StoreUnavailable
 from headrace.serving.predictor import Prediction, Predictor
 from headrace.serving.requests import BYTES, ROWS, Refusal, Requests, too_large
 
@@ -162,7 +162,7 @@ def _refused(error: HeadraceError) -> Response:
         if error.others:
             content["others"] = error.others
         return _error(error.status, content)
-    if isinstance(error, FeatureError):
+    if isinstance(error, FeatureError) and not isinstance(error, StoreUnavailable):
         return _error(422, content)
     _LOG.error("a request could not be answered: %s", error)
     return _error(503, content)
