@@ -12,45 +12,30 @@ epochs), `t<view>:<key>` (tiles), `w<view>:<key>` (tiles with text), `a<title>` 
 
 from __future__ import annotations
 
-import re
 import secrets
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import parse_qs
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.errors import FeatureError, MissingExtra, StoreUnavailable
+from headrace.errors import FeatureError, StoreUnavailable
 from headrace.features.contract import Reading, TileRange, reading
 from headrace.features.partials import Partial
 from headrace.features.redis_epochs import Epochs
 from headrace.features.redis_scripts import APPLY, EXPIRE, LOOK, READ, hash_set, joined
+from headrace.features.redis_server import RedisServer
 from headrace.features.redis_tiles import PLACE, has_wide, is_wide, merged, packed, wide
 from headrace.features.versions import Versions, changes_of
 from headrace.log.batches import Partition, Positions
 
-try:
-    import redis
-    from redis import exceptions
-    from redis.backoff import ExponentialBackoff
-    from redis.retry import Retry
-except ImportError as error:
-    raise MissingExtra("online store 'redis'", "redis", "redis") from error
-
 _FORMAT: Final = b"1"
 _SCANNED: Final = 1_000
-_CONNECT: Final = 2.0
 _ANSWER: Final = 5.0
 _APPLY: Final = 60.0
-"""Seconds to wait: for a connection, for an answer, and for the answer to a large block of tiles."""
-_REWRITE: Final = 0.01
-"""Seconds between looks at a log that is written anew."""
-_TRIES: Final = 3
+"""Seconds to wait for an answer, and for that to a large block of tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,57 +56,51 @@ class RedisStore:
     """
 
     def __init__(self, url: str) -> None:
-        address, self._prefix, self._subject = _address(url)
-        self._client = _client(address, _ANSWER)
-        self._writer = _client(address, _APPLY)
+        self._server = RedisServer(url)
+        self._prefix = self._server.prefix
+        self._client = self._server.client(_ANSWER)
+        self._writer = self._server.client(_APPLY)
         self._read = self._client.register_script(READ)
         self._state = self._writer.register_script(LOOK)
         self._apply = self._writer.register_script(APPLY)
         self._expire = self._writer.register_script(EXPIRE)
         self._known: _Known | None = None
         self._begun: tuple[bytes, dict[str, tuple[int, frozenset[int]]]] = (b"", {})
-        with self._explained():
+        with self._server.explained():
+            self._server.check_memory(self._client)
             self._check()
 
     def _check(self) -> None:
         found = self._client.hget(self._key("m"), "format")
         if found not in (None, _FORMAT):
             raise FeatureError(
-                self._subject,
+                self._server.subject,
                 f"another Headrace made it (format {found.decode()}, and this one reads {_FORMAT.decode()})",
                 "choose another database or prefix: the online role fills it from the log",
             )
-        try:
-            memory = self._client.info("memory")
-        except exceptions.NoPermissionError:
-            return
-        policy = memory.get("maxmemory_policy", "noeviction")
-        if memory.get("maxmemory") and policy.startswith("allkeys"):
-            cause = f"it may drop tiles where memory is short (maxmemory-policy {policy})"
-            raise FeatureError(self._subject, cause, "set maxmemory-policy noeviction")
 
     def position(self) -> Positions:
-        with self._explained():
+        with self._server.explained():
             known, positions = self._look()
         self._known = self._known or known
         return positions
 
     def mark(self) -> int | None:
-        with self._explained():
+        with self._server.explained():
             found = self._client.hget(self._key("m"), "mark")
         return int(found) if found else None
 
     def apply(
         self, tiles: pa.Table | None, changes: Mapping[str, pa.Table], positions: Positions, mark: int | None
     ) -> None:
-        with self._explained():
+        with self._server.explained():
             known = self._known or self._look()[0]
             self._known = None  # until it is there
             following = self._following(known, tiles, changes, positions, mark)
         self._known = following
 
     def read(self, ranges: Sequence[TileRange], attributes: Sequence[tuple[str, str]], t: int) -> Reading:
-        with self._explained():
+        with self._server.explained():
             while True:
                 version, views = self._begun
                 begun = [part for part in ranges if part.view.id in views]
@@ -153,7 +132,7 @@ class RedisStore:
     def expire(self, before: Mapping[str, int]) -> int:
         """Looks at every key of its database, a thousand at a time; each thousand is one instant."""
         dropped, cursor = 0, 0
-        with self._explained():
+        with self._server.explained():
             numbers = Epochs(self._writer.hgetall(self._key("v")), {}).views
             since = {str(numbers[view]).encode(): hop for view, hop in before.items() if view in numbers}
             begins = len(self._prefix)
@@ -215,36 +194,15 @@ class RedisStore:
         written = token, joined(records), b"".join(commands)
         done = self._apply(args=[self._key("m"), known.token, b"", *written])
         if isinstance(done, bytes):
-            self._clean()
+            self._server.write_log_anew(self._writer)
             done = self._apply(args=[self._key("m"), known.token, done, *written])
         if done != 1:
             raise StoreUnavailable(
-                self._subject,
+                self._server.subject,
                 "it is not as this writer left it: it lost what it had not flushed, or another role writes to it",
                 "run one online role; it goes on from the position that the store has",
             )
         return _Known(token, views, by_name)
-
-    def _clean(self) -> None:
-        """Has Redis write its log anew, once in each of its runs, before anything is applied in it.
-
-        A Redis that finds its log cut in the middle of a transaction does not apply that, but leaves what there is
-        of it in the file; at the next restart it would be applied with the transaction that follows it.
-        """
-        begun = False
-        while True:
-            state = self._writer.info("persistence")
-            if not state.get("aof_enabled"):
-                return
-            if not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]:
-                if state["aof_rewrites"] and state["aof_last_bgrewrite_status"] == "ok":
-                    return
-                if begun:
-                    cause = "it cannot write its append-only file anew after its restart"
-                    raise StoreUnavailable(self._subject, cause, "see that its disk has room, and the server's log")
-                self._writer.bgrewriteaof()
-                begun = True
-            time.sleep(_REWRITE)
 
     def _tiles(self, epochs: Epochs, tiles: pa.Table) -> tuple[list[bytes], list[bytes]]:
         """Keys and records of tiles; commands for those with text. A row without a key lists an epoch."""
@@ -293,53 +251,6 @@ class RedisStore:
 
     def _set(self, name: str, fields: Mapping[bytes, bytes]) -> bytes:
         return hash_set(self._key(name).encode(), dict(fields))
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (exceptions.AuthenticationError, exceptions.AuthorizationError) as error:
-            remedy = "give the user and password of the server in the URL: redis:user:password@host:port/db"
-            raise FeatureError(self._subject, f"it refuses the login: {error}", remedy) from error
-        except exceptions.NoPermissionError as error:
-            remedy = (
-                f"grant its user ~{self._prefix}*, and +@read +@write +@scripting +@connection +info +bgrewriteaof"
-            )
-            raise FeatureError(self._subject, f"it refuses a command: {error}", remedy) from error
-        except exceptions.OutOfMemoryError as error:
-            remedy = "raise its maxmemory, or declare shorter windows"
-            raise StoreUnavailable(self._subject, f"its memory is full: {error}", remedy) from error
-        except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
-            remedy = "see that the server runs and that the address is right"
-            raise StoreUnavailable(self._subject, f"it does not answer: {error}", remedy) from error
-        except exceptions.RedisError as error:
-            remedy = "see the server's log, and that only Headrace uses these keys"
-            raise FeatureError(self._subject, str(error), remedy) from error
-
-
-def _address(url: str) -> tuple[str, str, str]:
-    """The client's URL, the prefix of keys, and how the store is called in errors (without a password)."""
-    scheme, _, rest = url.partition(":")
-    address, _, query = rest.removeprefix("//").partition("?")
-    place = re.fullmatch(r"(?:.*@)?([^@/:]+|\[.*\])(?::(\d+))?(?:/(\d+))?/?", address)
-    prefix = parse_qs(query).get("prefix", ["hr:"])[0]
-    if place is None or not re.fullmatch(r"[\w.-]+:", prefix):
-        raise FeatureError(
-            "online store 'redis'",
-            "its URL names no server and database, or its prefix is not a word and a colon",
-            "write redis:host:port/db or redis:host:port/db?prefix=shop:",
-        )
-    host, port, database = place.groups()
-    return f"{scheme}://{address}", prefix, f"online store {scheme}:{host}:{port or 6379}/{database or 0}"
-
-
-def _client(address: str, answer: float) -> Any:
-    return redis.Redis.from_url(
-        address,
-        socket_connect_timeout=_CONNECT,
-        socket_timeout=answer,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), _TRIES),
-    )
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
