@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -90,10 +91,19 @@ def merged(
         if hop >= since and epoch in epochs:
             partials.append(Partial(n, a, b if view.family in ("extremes", "moments") else None))
             times.append(newest)
-    for newest, partial in _unpacked(wides, view, since, epochs):
-        partials.append(partial)
-        times.append(newest)
-    return merge(view.family, partials), max(times, default=None)
+    found = _heads(wides, since, epochs)
+    times += [newest for newest, *_ in found]
+    if view.family != "ends":
+        return merge(view.family, [*partials, *(_unpacked(wides, head) for head in found)]), max(
+            times, default=None
+        )
+    found = [head for head in found if head[1]]
+    if not found:
+        return EMPTY, max(times, default=None)
+    # Texts are read of the first and the last only: dense ranges would be slow otherwise.
+    first, last = min(a_at for _, _, a_at, *_ in found), max(b_at for _, _, _, b_at, *_ in found)
+    ends = [_unpacked(wides, head) for head in found if head[2] == first or head[3] == last]
+    return replace(merge("ends", ends), n=sum(n for _, n, *_ in found)), max(times)
 
 
 def _merged_many(view: View, since: int, epochs: frozenset[int], records: bytes) -> tuple[Partial, int | None]:
@@ -120,14 +130,25 @@ def _merged_many(view: View, since: int, epochs: frozenset[int], records: bytes)
             return Partial(total, a.min().item(), b.max().item()), newest
 
 
-def _unpacked(wides: bytes, view: View, since: int, epochs: frozenset[int]) -> Iterator[tuple[int, Partial]]:
-    place, ends = 0, view.family == "ends"
+_Head = tuple[int, int, int, int, int, int]
+"""Of a wide tile newest, n, a_at, b_at, and where its texts begin and end."""
+
+
+def _heads(wides: bytes, since: int, epochs: frozenset[int]) -> list[_Head]:
+    place, found = 0, []
     while place < len(wides):
         hop, epoch, newest, n, a_at, b_at, size = _WIDE.unpack_from(wides, place)
-        place += _WIDE.size + size
+        begin = place + _WIDE.size
+        place = begin + size
         if hop >= since and epoch in epochs:
-            a, b, a_id, b_id = json.loads(wides[place - size : place])
-            yield newest, Partial(n, a, b, a_at, _full(a_id), b_at, _full(b_id)) if ends else Partial(n, a, b)
+            found.append((newest, n, a_at, b_at, begin, place))
+    return found
+
+
+def _unpacked(wides: bytes, head: _Head) -> Partial:
+    _, n, a_at, b_at, begin, end = head
+    a, b, a_id, b_id = json.loads(wides[begin:end])
+    return Partial(n, a, b) if a_id is None else Partial(n, a, b, a_at, _full(a_id), b_at, _full(b_id))
 
 
 def _bits(rows: pa.Table, side: str) -> npt.NDArray[np.int64]:
