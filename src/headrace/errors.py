@@ -72,6 +72,10 @@ class FeatureError(HeadraceError):
     """A feature's value cannot be computed from what was given."""
 
 
+class StoreUnavailable(FeatureError):
+    """The online store does not answer, or is not as its writer left it: it may pass without a restart."""
+
+
 class TrainingError(HeadraceError):
     """A training run cannot give a model."""
 

@@ -170,7 +170,11 @@ class Profile:
             from headrace.features.sqlite import SqliteStore
 
             return SqliteStore(self._path(address))
-        raise self._unknown("online", scheme, "sqlite")
+        if scheme in ("redis", "rediss"):
+            from headrace.features.redis import RedisStore
+
+            return RedisStore(self.online)
+        raise self._unknown("online", scheme, "sqlite, redis or rediss")
 
     def open_archive(self, declaration: Declaration) -> Archive:
         from headrace.archive.columns import schemas
@@ -191,9 +195,13 @@ class Profile:
         return WallClock() if self.clock == "wall" else MarkClock(log, Topics.of(declaration).clock)
 
     def _apart(self, project: str) -> Profile:
-        """With the project's name as the namespace of what several projects would share."""
-        scheme, _, address = self.log.partition(":")
-        return self if scheme != "kafka" or "/" in address else replace(self, log=f"{self.log}/{project}")
+        """With the project's name before what several projects on the same servers would share."""
+        log, online = self.log, self.online
+        if log.startswith("kafka:") and "/" not in log:
+            log = f"{log}/{project}"
+        if online.startswith(("redis:", "rediss:")) and "prefix=" not in online:
+            online += f"{'&' if '?' in online else '?'}prefix={project}:"
+        return replace(self, log=log, online=online)
 
     def _path(self, address: str) -> Path:
         path = self.home / address

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from headrace.declare.types import ColumnType, Kind
 from headrace.declare.window import Family
 from headrace.features.contract import OnlineStore, TileRange
 from headrace.features.partials import EMPTY, Partial, merge
+from headrace.features.redis import RedisStore
 from headrace.features.sqlite import SqliteStore
 
 TILES = pa.schema([("view", pa.string()), ("epoch", pa.string()), *TILE])
@@ -37,21 +39,24 @@ class Adapter:
     code: str
 
 
-def adapter_in(kind: str, folder: Path) -> Adapter:
-    assert kind == "sqlite"
+def adapter_in(kind: str, folder: Path, redis_url: Callable[[], str]) -> Adapter:
+    if kind == "redis":
+        url = redis_url()
+        imports = "from headrace.features.redis import RedisStore"
+        return Adapter(lambda: RedisStore(url), f"{imports}; store = RedisStore({url!r})")
     path = folder / "online.sqlite"
     imports = "from pathlib import Path; from headrace.features.sqlite import SqliteStore"
     return Adapter(lambda: SqliteStore(path), f"{imports}; store = SqliteStore(Path({str(path)!r}))")
 
 
-@pytest.fixture(params=["sqlite"], scope="session")
+@pytest.fixture(params=["sqlite", "redis"], scope="session")
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def adapter(kind: str, tmp_path: Path) -> Adapter:
-    return adapter_in(kind, tmp_path)
+def adapter(kind: str, tmp_path: Path, redis_url: Callable[[], str]) -> Adapter:
+    return adapter_in(kind, tmp_path, redis_url)
 
 
 @pytest.fixture
@@ -139,6 +144,79 @@ def test_a_view_has_begun_with_its_first_listed_tile_of_any_key(store: OnlineSto
     put(store, row(one, "b", 0, Partial(0, 0)))
     assert got(store, one, "a") == EMPTY
     assert got(store, one, "b") == EMPTY
+
+
+def test_a_listing_row_without_events_strikes_its_epoch_off_the_list(store: OnlineStore) -> None:
+    one, other = view(), view(name="w")
+    for of in (one, other):
+        put(store, listing(of, "live"), row(of, "a", 0, Partial(1, 1)))
+        put(store, listing(of, "past"), row(of, "a", 0, Partial(1, 2), "past"))
+    put(store, {**listing(one, "past"), "n": 0})
+    assert (got(store, one), got(store, other)) == (Partial(1, 1), Partial(2, 3))
+    put(store, {**listing(one, "live"), "n": 0})
+    assert got(store, one) is None
+    put(store, {**listing(one, "past"), "n": 0}, listing(one, "past"))
+    assert got(store, one) == Partial(1, 2)
+
+
+def test_a_numbered_epoch_is_listed_and_struck_with_the_one_that_it_is_named_after(store: OnlineStore) -> None:
+    one = view()
+    put(store, row(one, "a", 0, Partial(1, 1), "past~2"), row(one, "a", 0, Partial(1, 2), "past~x"))
+    put(store, listing(one, "past~2"), listing(one, "pas"))
+    assert got(store, one) is None
+    put(store, listing(one, "past"))
+    assert got(store, one) == Partial(1, 1)
+    put(store, row(one, "a", HOP, Partial(1, 4), "past~10"), row(one, "a", HOP, Partial(1, 8), "past"))
+    assert got(store, one) == Partial(3, 13)
+    put(store, {**listing(one, "past"), "n": 0})
+    assert got(store, one) is None
+
+
+def drawn(random: Random, of: View, hop: int) -> Partial:
+    """A partial of a view; of one in three tiles without events."""
+    n = random.choice([0, 1, 5])
+    if n == 0:
+        return Partial(0, (0.0 if of.type.kind == "float" else 0) if of.family == "total" else None)
+    a, b = (random.choice([random.uniform(0, 9), 1e9 + random.random()]) for _ in range(2))
+    low, high = {"float": (a, b), "str": (str(a), f"{b}é"), "int": (2**62 - int(a), int(b))}.get(
+        of.type.kind, (0, 1)
+    )
+    match of.family:
+        case "total":
+            return Partial(n, low)
+        case "ends":
+            ids = (
+                f"/{random.randrange(3):05}/{random.getrandbits(60):020}",
+                f"{'ab' * 8}/00002/{random.getrandbits(60):020}",
+            )
+            return Partial(n, low, high, hop, ids[0], hop + 1, ids[1])
+        case _:
+            return Partial(n, low, high)
+
+
+def test_a_dense_range_is_the_merge_of_its_tiles_whatever_their_order(store: OnlineStore) -> None:
+    places = [(hop * HOP, epoch) for hop in range(200) for epoch in ("live", "past", "hidden")]
+    random = Random(1)
+    random.shuffle(places)
+    for family, kind in FAMILIES:
+        one = view(family, kind)
+        tiles = {place: drawn(random, one, place[0]) for place in places}
+        rows = [row(one, "a", hop, tile, epoch) for (hop, epoch), tile in tiles.items()]
+        put(store, listing(one, "live"), listing(one, "past"))
+        for first in range(0, len(rows), 100):
+            put(store, *rows[first : first + 100])
+        for since in (0, 55 * HOP, 190 * HOP, 200 * HOP):
+            seen = [tile for (hop, epoch), tile in tiles.items() if hop >= since and epoch != "hidden"]
+            wanted, found = merge(family, seen), got(store, one, since=since)
+            assert found is not None
+            if kind == "float" and family in ("moments", "total") and wanted.n:
+                assert (found.n, found.a, found.b) == (
+                    wanted.n,
+                    pytest.approx(wanted.a, rel=1e-12),
+                    None if wanted.b is None else pytest.approx(wanted.b, rel=1e-9),
+                )
+            else:
+                assert found == wanted, (family, kind, since)
 
 
 def test_expire_drops_old_tiles_of_its_views_and_a_view_that_has_begun_stays_so(store: OnlineStore) -> None:
@@ -344,7 +422,7 @@ def partials(draw: st.DrawFn, family: Family, kind: Kind, hop: int, epoch: str) 
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_range_is_the_merge_of_its_tiles(
-    data: st.DataObject, kind: str, tmp_path_factory: pytest.TempPathFactory
+    data: st.DataObject, kind: str, tmp_path_factory: pytest.TempPathFactory, redis_url: Callable[[], str]
 ) -> None:
     family, of = data.draw(st.sampled_from(FAMILIES))
     one = view(family, of)
@@ -352,7 +430,7 @@ def test_a_range_is_the_merge_of_its_tiles(
     places = data.draw(st.lists(st.tuples(hops, st.sampled_from(["live", "past"])), unique=True, max_size=12))
     tiles = {place: data.draw(partials(family, of, *place)) for place in places}
     since = data.draw(hops)
-    store = adapter_in(kind, tmp_path_factory.mktemp("store")).open()
+    store = adapter_in(kind, tmp_path_factory.mktemp("store"), redis_url).open()
     rows = [row(one, "a", hop, partial, epoch) for (hop, epoch), partial in tiles.items()]
     put(store, listing(one, "live"), listing(one, "past"), row(one, "other", 0, Partial(0)), *rows)
     found = got(store, one, since=since)

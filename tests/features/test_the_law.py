@@ -26,9 +26,10 @@ from headrace.declare.declaration import WindowFeature
 from headrace.declare.keys import key_text
 from headrace.declare.load import read_project
 from headrace.errors import FeatureError
-from headrace.features.contract import TileRange
+from headrace.features.contract import OnlineStore, TileRange
 from headrace.features.partials import EMPTY, Partial, merge, value
 from headrace.features.point_in_time import as_if_on_time, window_values
+from headrace.features.redis import RedisStore
 from headrace.features.sqlite import SqliteStore
 from headrace.features.vector import Vectors, vectors
 
@@ -99,8 +100,8 @@ class Served:
     other. past: history, an epoch of its own that is listed after its last tile.
     """
 
-    def __init__(self, folder: Path, batches: Sequence[Sequence[Raw]], past: Sequence[Raw] = ()) -> None:
-        self.store = SqliteStore(folder / "online.sqlite")
+    def __init__(self, store: OnlineStore, batches: Sequence[Sequence[Raw]], past: Sequence[Raw] = ()) -> None:
+        self.store = store
         self._held: dict[tuple[str, str, str, int], tuple[int, Partial]] = {}
         tiles = _tiled([past, *batches])
         self._batches = iter(tiles[1:])
@@ -291,19 +292,30 @@ def reads(draw: st.DrawFn, events: Sequence[Raw]) -> list[int]:
 
 
 KEYS = [{"k": k, "g": g} for k in ("a", "b|", "\\ü", "nobody") for g in (0, 7)]
+Stores = Callable[[str], OnlineStore]
 BOUNDED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(params=["sqlite", "redis"], scope="session")
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_url: Callable[[], str]
+) -> Stores:
+    """Makes an empty store each time."""
+    if request.param == "redis":
+        return lambda name: RedisStore(redis_url())
+    return lambda name: SqliteStore(tmp_path_factory.mktemp(name) / "online.sqlite")
 
 
 @BOUNDED
 @given(data=st.data())
-def test_served_is_trained_is_counted(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_served_is_trained_is_counted(data: st.DataObject, made: Stores) -> None:
     events = data.draw(streams(), "events")
     times = data.draw(reads(events), "times")
     size = data.draw(st.integers(1, 12), "batch")
     past, live = [e for e in events if e.file], [e for e in events if not e.file]
     arrived = [[e for e in live if since <= e.arrival < t] for since, t in pairwise([0, *times])]
     cut = [[step[n : n + size] for n in range(0, len(step), size)] for step in arrived]
-    side = Served(tmp_path_factory.mktemp("law"), list(chain.from_iterable(cut)), past)
+    side = Served(made("law"), list(chain.from_iterable(cut)), past)
     rows, served = [], []
     for t, batches in zip(times, cut, strict=True):
         for _ in batches:
@@ -368,7 +380,7 @@ def in_force(prices: Sequence[Priced], k: str, t: int) -> int | None:
 @BOUNDED
 @given(data=st.data())
 def test_a_table_that_is_dated_ahead_is_served_and_trained_on_by_its_validity(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    data: st.DataObject, made: Stores
 ) -> None:
     later = st.sampled_from([0, 0, 1, 5_000, 60_000, 10**9])
     version = st.builds(
@@ -379,7 +391,7 @@ def test_a_table_that_is_dated_ahead_is_served_and_trained_on_by_its_validity(
     edges = [edge for one in prices for edge in (one.arrival, one.valid)]
     near = st.builds(int.__add__, st.sampled_from(edges), st.sampled_from([0, 1, 2]))
     times = sorted(data.draw(st.lists(near.filter(lambda t: t > BASE), min_size=1, max_size=8, unique=True), "t"))
-    store = SqliteStore(tmp_path_factory.mktemp("law") / "online.sqlite")
+    store = made("law")
     asked: list[tuple[int, str]] = []
     served = []
     for since, t in pairwise([0, *times]):
@@ -421,7 +433,7 @@ def event(clock: int, arrival: int | None = None, i: int | None = 1, offset: int
 def both(tmp_path: Path, events: Sequence[Raw], t: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Key a as served and as trained on, at t."""
     arrived = [[one] for one in events if one.arrival < t]
-    side = Served(tmp_path, arrived)
+    side = Served(SqliteStore(tmp_path / "online.sqlite"), arrived)
     for _ in arrived:
         side.arrive()
     served = side.values(t, KEYS[0])
@@ -484,7 +496,7 @@ def test_a_sum_that_leaves_64_bits_is_an_error_on_both_sides(tmp_path: Path, sum
         return
     with pytest.raises(FeatureError, match=r"slow\.sum_i.*64 bits"):
         trained(events, [(t, KEYS[0])])
-    side = Served(tmp_path, [events])
+    side = Served(SqliteStore(tmp_path / "online.sqlite"), [events])
     side.arrive()
     with pytest.raises(FeatureError, match=r"slow\.sum_i.*64 bits"):
         side.values(t, KEYS[0])

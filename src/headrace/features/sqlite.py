@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from headrace.errors import FeatureError
 from headrace.features.contract import Reading, TileRange, reading
+from headrace.features.listing import base, listed
 from headrace.features.sqlite_ranges import merged, select
 from headrace.features.versions import Versions, changes_of
 from headrace.log.batches import Positions
@@ -47,8 +48,8 @@ _TOGETHER: Final = 100
 _SHAPES: Final = 100
 """Statements that a thread keeps: one for each sequence of views that is read."""
 
-_EPOCHS: Final = """SELECT views.id, views.number, epochs.number, listed FROM epochs JOIN views
-    ON views.number = epochs.view WHERE filled"""
+_EPOCHS: Final = """SELECT views.id, views.number, epochs.number, epoch, listed, filled FROM epochs JOIN views
+    ON views.number = epochs.view"""
 
 
 class SqliteStore:
@@ -206,17 +207,21 @@ class _Reader:
     def _learn(self, epochs: int) -> None:
         """For each view that has begun its number, and a condition where not all of its epochs are listed."""
         numbers: dict[str, int] = {}
-        listed: dict[str, list[int]] = {}
+        merges: dict[str, list[int]] = {}
         hidden: set[str] = set()
-        for view, number, epoch, is_listed in self.connection.execute(_EPOCHS):
+        rows = self.connection.execute(_EPOCHS).fetchall()
+        shown = {(view, name) for view, _, _, name, is_listed, _ in rows if is_listed}
+        for view, number, epoch, name, _, filled in rows:
             numbers[view] = number
-            if is_listed:
-                listed.setdefault(view, []).append(epoch)
+            if not filled:
+                continue
+            if (view, base(name)) in shown:
+                merges.setdefault(view, []).append(epoch)
             else:
                 hidden.add(view)
         self._views = {
             view: (numbers[view], f" AND epoch IN ({','.join(map(str, known))})" if view in hidden else "")
-            for view, known in listed.items()
+            for view, known in merges.items()
         }
         self._known = epochs
         self._queries.clear()
@@ -235,7 +240,7 @@ def _apply_changes(connection: sqlite3.Connection, title: str, table: pa.Table) 
 
 
 def _apply_tiles(connection: sqlite3.Connection, tiles: pa.Table) -> None:
-    """A row without a key lists its view's epoch; the others replace tiles."""
+    """A row without a key lists its view's epoch, or strikes it off; the others replace tiles."""
     views = tiles["view"].combine_chunks().dictionary_encode()
     for code, view in enumerate(views.dictionary.to_pylist()):
         rows = tiles.filter(pc.equal(views.indices, code))
@@ -243,8 +248,9 @@ def _apply_tiles(connection: sqlite3.Connection, tiles: pa.Table) -> None:
         number = connection.execute("SELECT number FROM views WHERE id = ?", (view,)).fetchone()[0]
         is_tile = pc.is_valid(rows["key"])
         listing, rows = rows.filter(pc.invert(is_tile)), rows.filter(is_tile)
-        _note(connection, number, "listed", listing["epoch"])
-        epochs = _note(connection, number, "filled", rows["epoch"])
+        shown = listed(zip(listing["epoch"].to_pylist(), listing["n"].to_pylist(), strict=True))
+        _note(connection, number, "listed", shown)
+        epochs = _note(connection, number, "filled", dict.fromkeys(rows["epoch"].unique().to_pylist(), True))
         slots = [
             _slot(rows, "a"),
             _slot(rows, "b"),
@@ -259,15 +265,16 @@ def _apply_tiles(connection: sqlite3.Connection, tiles: pa.Table) -> None:
         connection.executemany(_TILE, zip(*places, _list(rows["newest"]), _list(rows["n"]), *slots, strict=False))
 
 
-def _note(connection: sqlite3.Connection, view: int, flag: str, epochs: pa.ChunkedArray) -> dict[Any, int]:
-    """Raises the flag of a view's epochs, and counts it as a change where it was not up; the epochs' numbers."""
+def _note(connection: sqlite3.Connection, view: int, flag: str, epochs: Mapping[Any, bool]) -> dict[Any, int]:
+    """Sets the flag of a view's epochs, and counts it as a change where it stood otherwise; their numbers."""
     numbers = {}
-    for epoch in epochs.unique().to_pylist():
+    for epoch, up in epochs.items():
         connection.execute("INSERT OR IGNORE INTO epochs (view, epoch) VALUES (?,?)", (view, epoch))
         place = "WHERE view = ? AND epoch = ?"
         numbers[epoch] = connection.execute(f"SELECT number FROM epochs {place}", (view, epoch)).fetchone()[0]
-        raised = connection.execute(f"UPDATE epochs SET {flag} = 1 {place} AND NOT {flag}", (view, epoch)).rowcount
-        connection.execute("UPDATE state SET epochs = epochs + ?", (raised,))
+        changed = f"UPDATE epochs SET {flag} = ? {place} AND {flag} != ?"
+        count = connection.execute(changed, (up, view, epoch, up)).rowcount
+        connection.execute("UPDATE state SET epochs = epochs + ?", (count,))
     return numbers
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from headrace.declare.declaration import Declaration
-from headrace.errors import FeatureError, HeadraceError, MissingExtra
+from headrace.errors import FeatureError, HeadraceError, MissingExtra, StoreUnavailable
 from headrace.serving.predictor import Prediction, Predictor
 from headrace.serving.requests import BYTES, ROWS, Refusal, Requests, too_large
 
@@ -167,7 +167,7 @@ def _refused(error: HeadraceError) -> Response:
         if error.others:
             content["others"] = error.others
         return _error(error.status, content)
-    if isinstance(error, FeatureError):
+    if isinstance(error, FeatureError) and not isinstance(error, StoreUnavailable):
         return _error(422, content)
     _LOG.error("a request could not be answered: %s", error)
     return _error(503, content)

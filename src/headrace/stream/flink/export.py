@@ -1,4 +1,4 @@
-"""The jobs as files: SQL for Flink's own client, and a program for `flink run -py` that needs nothing of Headrace."""
+"""The jobs as files: SQL for Flink's own client, and programs for `flink run -py` that need no Headrace."""
 
 from __future__ import annotations
 
