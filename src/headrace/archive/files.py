@@ -46,7 +46,14 @@ _PARQUET: Final[dict[Kind, tuple[str, ...]]] = {
     "int": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
     "float": ("FLOAT", "DOUBLE", "TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
     "bool": ("BOOLEAN",),
-    "time": ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"),
+    "time": (
+        "TIMESTAMP WITH TIME ZONE",
+        "TIMESTAMP",
+        "TIMESTAMP_S",
+        "TIMESTAMP_MS",
+        "TIMESTAMP_NS",
+        "TIMESTAMPTZ_NS",
+    ),
 }
 
 
@@ -190,8 +197,8 @@ class HistoryFile:
             )
         if kind.kind != "time":
             return f"TRY_CAST({column} AS {TYPES[kind.kind]})"
-        if found == "TIMESTAMP WITH TIME ZONE":
-            return f"({column} AT TIME ZONE 'UTC')::TIMESTAMP_MS"
+        if found in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"):
+            return f"({column}::TIMESTAMPTZ AT TIME ZONE 'UTC')::TIMESTAMP_MS"
         if self._zone is None:
             raise self._naive(f"column {name} has times")
         return self._in_zone(f"{column}::TIMESTAMP")

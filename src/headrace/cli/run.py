@@ -29,6 +29,7 @@ def run(
     if role not in ROLES:
         raise RoleError(f"role {role!r}", "there is no such role", f"use one of {', '.join(ROLES)}")
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request
     declaration, chosen = open_project(project, profile, home)
     if marks:
         chosen = replace(chosen, clock="marks")

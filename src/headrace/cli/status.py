@@ -48,7 +48,9 @@ def report(declaration: Declaration, profile: Profile) -> dict[str, Any]:
     """The same for a program. lag: records of its topics that a role has not read yet; None where it reads none."""
     log, topics = profile.open_log(), Topics.of(declaration)
     sources = topics_read(declaration)
+    raw = {stream.topic for stream in declaration.streams.values()}
     there = {topic.name for topic in log.topics()}
+    there = {name for name in there if name in raw or name.startswith(f"{declaration.name}.")}
     champion = profile.open_registry(declaration).champion()
     alerts = [entry for entry in Ledger(log, profile.open_schemas(), topics.ledger).read() if entry.kind == "alert"]
     return {
@@ -69,6 +71,12 @@ def _progress(log: Log, role: str, topics: list[str] | None, there: set[str]) ->
     for topic in there.intersection(topics):
         for partition, (first, last) in enumerate(log.bounds(topic)):
             position = commit.positions.get((topic, partition), first)
-            lag += last - position
+            lag += _behind(log, topic, partition, position, last)
             read += position - first
     return {"lag": lag, "read": read, "mark": mark}
+
+
+def _behind(log: Log, topic: str, partition: int, position: int, last: int) -> int:
+    """Records that wait; on a log with gaps as many offsets, none where only a gap is left."""
+    waits = last > position and any(batch.count for batch in log.read(topic, partition, position, 1))
+    return last - position if waits else 0

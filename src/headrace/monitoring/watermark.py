@@ -41,7 +41,9 @@ def _waiting(log: Log, schemas: Schemas, role: str, topics: Mapping[str, Columns
         for partition, (first, last) in enumerate(log.bounds(topic) if topic in there else []):
             position = max(first, positions.get((topic, partition), first))
             if position < last:
-                yield _earliest(log.read(topic, partition, position, 1)[0], position, schemas, topics[topic])
+                batch = log.read(topic, partition, position, 1)[0]
+                if batch.count:  # else only a gap is left
+                    yield _earliest(batch, position, schemas, topics[topic])
 
 
 def _earliest(batch: Batch, position: int, schemas: Schemas, columns: Columns) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,8 +19,9 @@ from typing import Final
 import pyarrow as pa
 
 from headrace.declare.declaration import Declaration, View
+from headrace.declare.duration import SECOND
 from headrace.declare.topics import Topics
-from headrace.log.batches import Positions
+from headrace.log.batches import Partition, Positions
 from headrace.log.contract import Log, Topic
 from headrace.schema.avro import encode_block, nullable_schema
 from headrace.schema.contract import Schemas
@@ -74,6 +76,8 @@ class FlinkTiler:
         self._lives: dict[str, Life] = {}
         self._jobs: dict[str, EpochJob] = {}
         self._arranged = False
+        self._published = 0
+        self._reached: dict[Partition, int] = {}
 
     def step(self) -> int:
         """Looks after the jobs, and writes history that has come; how many tiles of it."""
@@ -83,6 +87,7 @@ class FlinkTiler:
             self._arrange()
         for name in list(self._jobs):
             self._tend(name)
+        self._publish()
         return self._add_history()
 
     def running(self) -> dict[str, str | None]:
@@ -138,6 +143,22 @@ class FlinkTiler:
                 rows = listing(view, [job.epoch.name])
                 transaction.append(self._topics.tiles, 0, encode_block(rows, self._schema_id, 0))
         self._jobs[job.epoch.name] = replace(job, epoch=job.epoch.made_known())
+
+    def _publish(self) -> None:
+        """Commits how far all jobs have come, by what they committed at their checkpoints: for lag only."""
+        now = self._now()
+        if now < self._published + SECOND:
+            return
+        self._published = now
+        reached: dict[Partition, list[int]] = defaultdict(list)
+        for name in self._jobs:
+            for place, offset in self._log.committed(f"{ROLE}.{name}").positions.items():
+                reached[place].append(offset)
+        positions = {place: min(offsets) for place, offsets in reached.items()}
+        if positions != self._reached:
+            with self._writer.transaction() as transaction:
+                transaction.commit(positions)
+            self._reached = positions
 
     def _tend(self, name: str) -> None:
         job, life = self._jobs[name], self._life(self._jobs[name])
