@@ -64,9 +64,12 @@ def dead(log: Log, declaration: Declaration, stream: str) -> Rows:
     )
 
 
-def tiles(log: Log, schemas: Schemas, declaration: Declaration) -> dict[tuple[Any, ...], dict[str, Any]]:
+def tiles(
+    log: Log, schemas: Schemas, declaration: Declaration, history: bool = False
+) -> dict[tuple[Any, ...], dict[str, Any]]:
     """The newest tile of each view, key and hop, those of several epochs each by itself."""
-    topic = Topics.of(declaration).tiles
+    topics = Topics.of(declaration)
+    topic = topics.history if history else topics.tiles
     found = {}
     for row in records(log, schemas, topic, TILES):
         if row["key"] is not None:
@@ -74,10 +77,12 @@ def tiles(log: Log, schemas: Schemas, declaration: Declaration) -> dict[tuple[An
     return found
 
 
-def merged(log: Log, schemas: Schemas, declaration: Declaration) -> dict[tuple[Any, ...], dict[str, Any]]:
+def merged(
+    log: Log, schemas: Schemas, declaration: Declaration, history: bool = False
+) -> dict[tuple[Any, ...], dict[str, Any]]:
     """For each view, key and hop what a reader makes of the tiles of all epochs."""
     found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for (*place, _), tile in tiles(log, schemas, declaration).items():
+    for (*place, _), tile in tiles(log, schemas, declaration, history).items():
         found.setdefault(tuple(place), []).append(tile)
     return {place: _merged(declaration.views[place[0]], parts) for place, parts in found.items()}
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
 from headrace.declare.declaration import Declaration
+from headrace.declare.duration import SECOND
 from headrace.declare.topics import Topics
+from headrace.log.batches import Partition
 from headrace.log.consumer import Consumer
 from headrace.log.contract import Log, Topic
 from headrace.schema.contract import Schemas
@@ -15,14 +22,19 @@ from headrace.stream.flink.enriching import ROLE, enrich_job
 from headrace.stream.flink.gateway import Gateway
 from headrace.stream.flink.life import Life
 from headrace.stream.flink.mirror import Mirror
+from headrace.stream.flink.outcome import Outcome
 from headrace.stream.flink.readers import readers
+
+ABORTED: Final = 20 * SECOND
+"""How long (ms) after the maximum outage the brokers have surely aborted a transaction that was left open."""
+_SAY: Final = logging.getLogger("headrace.flink")
 
 
 class FlinkEnricher:
     """Begins once every raw topic is there and every joined table was loaded, as on every engine.
 
     `step` does a little and never waits for long. A new cut (`stream.cuts`) is taken up by a job of a new text,
-    which goes on from the savepoint of the one before: only then is it committed as known.
+    which goes on from the savepoint of the one before: only then is it committed as known. now: the wall clock, ms.
     """
 
     def __init__(
@@ -31,7 +43,9 @@ class FlinkEnricher:
         log: Log,
         schemas: Schemas,
         cluster: Cluster,
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
+        self._now = now
         self._declaration, self._log, self._schemas, self._cluster = declaration, log, schemas, cluster
         self._topics = Topics.of(declaration)
         self._writer = log.writer(ROLE)
@@ -45,7 +59,7 @@ class FlinkEnricher:
     def step(self) -> int:
         """Mirrors what changed and looks after the job; how many changes."""
         changed = self._consumer.step()
-        if self._cuts.advance():
+        if self._cuts.advance() or (self._life is not None and self._age(self._life) > self._cluster.outage):
             self._life = None
         if self._life is None and self._ready():
             self._life = self._begun()
@@ -83,12 +97,36 @@ class FlinkEnricher:
                 return False
         return True
 
-    def _begun(self) -> Life:
-        """Makes the topics (as many partitions as the raw ones have), registers the schemas, describes the job."""
+    def _begun(self) -> Life | None:
+        """Makes the topics (as many partitions as the raw ones have), registers the schemas, describes the job.
+
+        None while transactions of an older one may still be open.
+        """
         for stream in self._declaration.streams.values():
             partitions = self._log.topic(stream.topic).partitions
             for topic in (self._topics.enriched(stream.title), self._topics.dead(stream.title)):
                 self._log.create(Topic(topic, ROLE, partitions))
         known = readers(self._declaration, self._schemas)
         job = enrich_job(self._declaration, self._cluster, known, self._cuts.known)
-        return Life(self._gateway, self._cluster, job)
+        life = Life(self._gateway, self._cluster, job)
+        age = self._age(life)
+        if age <= self._cluster.outage:
+            return life
+        if age <= self._cluster.outage + ABORTED:
+            return None
+        _SAY.warning("its state is %d s old: it goes on from what stands on the topics", age // SECOND)
+        self._go_on_from_outcome()
+        return Life(self._gateway, self._cluster, job, since=self._now())
+
+    def _age(self, life: Life) -> int:
+        """How old (ms) the newest state of a job is that does not run."""
+        state = None if life.id is not None or life.found() else life.states.newest()
+        return 0 if state is None else self._now() - state.at
+
+    def _go_on_from_outcome(self) -> None:
+        """Makes the offsets at which a job without state begins those of the records of which nothing came."""
+        ends: dict[Partition, int] = {}
+        for stream in self._declaration.streams.values():
+            ends |= Outcome(self._declaration, stream, self._log, self._schemas).ends()
+        with self._writer.transaction() as transaction:
+            transaction.commit(ends)

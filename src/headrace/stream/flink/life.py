@@ -36,11 +36,11 @@ class Life:
     new one goes on.
     """
 
-    def __init__(self, gateway: Gateway, cluster: Cluster, job: Job) -> None:
+    def __init__(self, gateway: Gateway, cluster: Cluster, job: Job, since: int = 0) -> None:
         self._gateway, self._cluster, self._job = gateway, cluster, job
         digest = hashlib.sha256(job.script.encode()).hexdigest()[:8]
         self._name = f"{job.name} {digest}"
-        self.states = States(f"{cluster.checkpoints}/{job.name.replace(' ', '-')}")
+        self.states = States(f"{cluster.checkpoints}/{job.name.replace(' ', '-')}", since)
         self._id: str | None = None
         self._look = 0.0
         self._again = 0.0

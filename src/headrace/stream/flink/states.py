@@ -25,9 +25,10 @@ class State:
 
 
 class States:
-    """The states below a folder, given as a URL such as file:///var/flink/demand."""
+    """The states below a folder, given as a URL such as file:///var/flink/demand, since an instant (ms)."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, since: int = 0) -> None:
+        self._since = since
         self.folder = folder.rstrip("/")
         try:
             self._files, self._root = pyarrow.fs.FileSystem.from_uri(self.folder)
@@ -39,7 +40,8 @@ class States:
     def newest(self) -> State | None:
         """The one that was completed last."""
         selector = pyarrow.fs.FileSelector(self._root, allow_not_found=True, recursive=True)
-        marks = [file for file in self._files.get_file_info(selector) if file.base_name == _MARK]
+        found = [file for file in self._files.get_file_info(selector) if file.base_name == _MARK]
+        marks = [file for file in found if file.mtime_ns // 1_000_000 >= self._since]
         if not marks:
             return None
         last = max(marks, key=lambda file: file.mtime_ns)
