@@ -27,7 +27,7 @@ from headrace.stream.tables import Tables
 
 INVENTORY = Path(__file__).parents[2] / "examples" / "inventory"
 COMMANDS = [
-    ["check"], ["up"], ["run"], ["status"], ["backfill"], ["produce"], ["replay"], ["train"], ["compare"],
+    ["check"], ["up"], ["run"], ["status"], ["backfill"], ["produce"], ["replay"], ["train"], ["compare"], ["export", "flink"],
     ["ledger"], ["deadletters", "list"], ["deadletters", "replay"],
     ["stack", "install"], ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "doctor"],
 ]  # fmt: skip
@@ -112,7 +112,9 @@ def test_the_core_needs_no_extra() -> None:
         [sys.executable, "-c", program, "check", str(INVENTORY)], capture_output=True, check=False, text=True
     )
     assert done.returncode == 0, done.stderr
-    asked = f"{hidden} from headrace.replay.askers import Asking; Asking('http://127.0.0.1:1', [], lambda: None)"
+    asked = (
+        f"{hidden} from headrace.replay.askers import Asking; Asking('http://127.0.0.1:1', [], lambda: None, None)"
+    )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=False, text=True)
     assert "pip install 'headrace[serve]'" in done.stderr
 
@@ -243,10 +245,10 @@ def test_a_step_of_nothing_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({name: [value] for name, value in GOOD.items() if name != "paid_at"} | {
         "paid_at": pa.array([1_704_067_200_000], pa.timestamp("ms", "UTC"))}), feed)  # fmt: skip
     span = ["--feed", f"payment={feed}", "--from", "2024-01-01", "--to", "2024-01-02"]
-    assert "--step: '0s' is no time at all" in told(run(tmp_path, "replay", str(FRAUD), *span, "--step", "0s"))
+    assert "--step: it is 0" in told(run(tmp_path, "replay", str(FRAUD), *span, "--step", "0s"))
     at_once = tmp_path / "project.py"
     at_once.write_text(FRAUD.read_text().replace('lateness="5m"', 'lateness="0s"'))
-    assert "the examples' stream has no lateness" in told(run(tmp_path, "replay", str(at_once), *span))
+    assert "its lateness is 0" in told(run(tmp_path, "replay", str(at_once), *span))
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

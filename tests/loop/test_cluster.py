@@ -107,7 +107,7 @@ def write_data(folder: Path) -> int:
     data.mkdir(parents=True)
     products = [{"product_id": n, "category": CATEGORIES[n % 4], "department": "food"} for n in range(40)]
     pl.DataFrame(products).write_parquet(data / "products.parquet")
-    (data / "stores.csv").write_text("store_id,region\n1,north\n2,süd\n3,\n")
+    (data / "stores.csv").write_text("store_id,region\n1,north\n2,süd\n")
     (data / "suppliers.csv").write_text(
         "category,supplier,lead_days\n" + "".join(f"{c},S{n},{n + 1}\n" for n, c in enumerate(CATEGORIES))
     )

@@ -87,7 +87,14 @@ class Model:
     """The number of the features that are known."""
 
     sha256 = "ab" * 32
-    spec = SimpleNamespace(task="regression", metrics={}, baselines={}, prediction=None)
+    spec = SimpleNamespace(
+        task="regression",
+        metrics={},
+        baselines={},
+        prediction=None,
+        holdout=SimpleNamespace(last=BEGIN),
+        embargo=0,
+    )
 
     def predict(self, rows: Sequence[Any]) -> np.ndarray:
         return np.array([sum(value is not None for value in row.values()) for row in rows], float)

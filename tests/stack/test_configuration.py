@@ -64,7 +64,7 @@ def test_each_server_gets_the_java_that_it_needs(formatted: Place) -> None:
 def test_flink_has_slots_checkpoints_and_no_bind_port(place: Place) -> None:
     settings = yaml.safe_load((write_config(place) / "config.yaml").read_text())
     assert "rest.bind-port" not in settings  # the gateway would take it for its own
-    assert settings["taskmanager.numberOfTaskSlots"] == SLOTS == 8
+    assert settings["taskmanager.numberOfTaskSlots"] == SLOTS == 16
     assert settings["restart-strategy.type"] == "exponential-delay"
     for key in ("execution.checkpointing.dir", "execution.checkpointing.savepoint-dir"):
         assert Path(settings[key].removeprefix("file://")).is_relative_to(place.home / "data")
@@ -115,16 +115,21 @@ def test_the_profile_leads_to_every_server_and_keeps_the_ports(place: Place, tmp
     write_profile(file, place)
     assert read_ports(file) == place.ports
     at = place.address
-    assert tomllib.loads(file.read_text())["profiles"]["cluster"] == {
+    found = tomllib.loads(file.read_text())
+    assert found["profiles"]["cluster"] == {
         "log": f"kafka:{at('kafka-1')},{at('kafka-2')},{at('kafka-3')}",
         "schemas": f"registry:http://{at('registry')}/apis/ccompat/v7",
         "engine": f"flink:http://{at('gateway')}",
-        "flink": f"http://{at('jobmanager')}",
+        "lookup": f"postgresql://headrace:headrace@{at('postgres')}/headrace",
         "online": f"redis:{at('redis')}/0",
-        "tables": f"postgresql://headrace:headrace@{at('postgres')}/headrace",
+        "flink": {
+            "rest": f"http://{at('jobmanager')}",
+            "checkpoints": (place.home / "data/flink/checkpoints").as_uri(),
+        },
+    }
+    assert found["servers"] == {
         "prometheus": f"http://{at('prometheus')}",
         "alertmanager": f"http://{at('alertmanager')}",
-        "checkpoints": (place.home / "data/flink/checkpoints").as_uri(),
         "savepoints": (place.home / "data/flink/savepoints").as_uri(),
     }
 
