@@ -27,7 +27,8 @@ from headrace.stream.tables import Tables
 
 INVENTORY = Path(__file__).parents[2] / "examples" / "inventory"
 COMMANDS = [
-    ["check"], ["up"], ["run"], ["status"], ["backfill"], ["produce"], ["replay"], ["train"], ["compare"], ["export", "flink"],
+    ["check"], ["up"], ["run"], ["status"], ["backfill"], ["produce"], ["replay"], ["train"], ["compare"],
+    ["export", "flink"],
     ["ledger"], ["deadletters", "list"], ["deadletters", "replay"],
     ["stack", "install"], ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "doctor"],
 ]  # fmt: skip

@@ -46,4 +46,5 @@ class Keeper:
                 if retention is None or offset < self._log.bounds(topic)[partition][0]:
                     continue  # never dropped, or gone: the role itself tells that as OffsetOutOfRange
                 for batch in self._log.read(topic, partition, offset, 1)[:1]:
-                    yield batch.newest + retention
+                    if batch.newest is not None:  # else only a gap is left
+                        yield batch.newest + retention
