@@ -22,7 +22,7 @@ from tests.parity import results
 
 from headrace.compile.load import load
 from headrace.declare.declaration import Declaration
-from headrace.declare.duration import DAY, HOUR
+from headrace.declare.duration import DAY, HOUR, MINUTE
 from headrace.profiles import Profile, read_profile
 from headrace.stack import Stack
 

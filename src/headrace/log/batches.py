@@ -108,11 +108,11 @@ class Batch:
         return self.content.count
 
     @property
-    def newest(self) -> int:
-        """The newest arrival in it, ms; by this it expires."""
+    def newest(self) -> int | None:
+        """The newest arrival in it, ms, None where it has no record; by this it expires."""
         match self.content:
             case Framed(records):
-                found: int = pc.max(records.column("arrival")).as_py()
+                found: int | None = pc.max(records.column("arrival")).as_py()
                 return found
             case Block():
                 return self.content.arrival
