@@ -58,6 +58,7 @@ class Engine:
     enrich: Any
     tile: Any
     ids: dict[int, int] = field(default_factory=dict)
+    history: Any = None
 
     def prepare(self) -> None:
         """The raw topic with both versions of its schema, and the tables."""
@@ -146,7 +147,7 @@ def on_flink(declaration: Declaration, stack: Stack, **more: Any) -> Iterator[En
     cluster = cluster_of(stack, declaration, **more)
     schemas = RegistrySchemas(cluster.registry)
     log = KafkaLog(stack.address("kafka"), Splitter(schemas), namespace=declaration.name)
-    engine = Engine(declaration, log, schemas, None, None)
+    engine = Engine(declaration, log, schemas, None, None, history=no_history)
     engine.prepare()
     engine.enrich = FlinkEnricher(declaration, log, schemas, cluster)
     engine.tile = FlinkTiler(declaration, log, schemas, no_history, cluster, partitions=PARTITIONS)

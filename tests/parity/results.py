@@ -78,11 +78,17 @@ def tiles(
 
 
 def merged(
-    log: Log, schemas: Schemas, declaration: Declaration, history: bool = False
+    log: Log,
+    schemas: Schemas,
+    declaration: Declaration,
+    history: bool = False,
+    only: Mapping[str, set[str]] | None = None,
 ) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """For each view, key and hop what a reader makes of the tiles of all epochs."""
+    """For each view, key and hop what a reader makes of the tiles of all epochs. only: those listed, by view."""
     found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for (*place, _), tile in tiles(log, schemas, declaration, history).items():
+    for (*place, epoch), tile in tiles(log, schemas, declaration, history).items():
+        if only is not None and epoch.partition("~")[0] not in only.get(place[0], set()):
+            continue
         found.setdefault(tuple(place), []).append(tile)
     return {place: _merged(declaration.views[place[0]], parts) for place, parts in found.items()}
 
