@@ -263,6 +263,8 @@ class _Channel:
             "properties.transaction.timeout.ms": str(self._cluster.outage),
             "sink.delivery-guarantee": "exactly-once",
             "sink.transactional-id-prefix": self._cluster.named(f"headrace.{enriched}"),
+            # Few names for transactions, used again: else each checkpoint has one, which a start must go through.
+            "sink.transaction-naming-strategy": "POOLING",
             "sink.partitioner": "io.headrace.flink.ByPartition",
             "key.format": "raw",
             "key.fields": "_key",

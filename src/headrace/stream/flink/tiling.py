@@ -22,6 +22,8 @@ from headrace.stream.flink.functions import FUNCTIONS
 from headrace.stream.tiler import TILES
 
 ROLE: Final = "tile"
+_CHECKPOINTS: Final = 10
+"""A tile waits for no checkpoint, so that these may be so many times rarer than those of enriched records."""
 
 
 def tile_job(
@@ -46,6 +48,7 @@ def tile_job(
     settings = {
         "pipeline.name": f"headrace {declaration.name} tile {epoch}",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
+        "execution.checkpointing.interval": f"{_CHECKPOINTS * cluster.checkpoint} ms",
         "table.exec.state.ttl": f"{lifetime(declaration, cluster, views)} ms",
         "table.exec.mini-batch.enabled": "true",
         "table.exec.mini-batch.allow-latency": "100 ms",
