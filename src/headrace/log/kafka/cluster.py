@@ -213,6 +213,8 @@ class Cluster:
                 settles = error.args[0].retriable() or error.args[0].code() in _UNSETTLED
                 if not settles or time.monotonic() > until:
                     raise self.error(error.args[0], subject) from error
+                if error.args[0].code() in _MOVED:
+                    self._learn_leaders()
                 time.sleep(0.005)
 
     def _learn_leaders(self) -> None:
@@ -237,11 +239,17 @@ _DENIED: Final = frozenset(
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     )
 )
+_MOVED: Final = frozenset(
+    (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH)
+)
+"""Answers of a broker that leads a partition no longer, or does not know of its turn yet."""
 _UNSETTLED: Final = frozenset(
     (
         KafkaError.UNSTABLE_OFFSET_COMMIT,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
