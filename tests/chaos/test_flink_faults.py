@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,36 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def equal(here: Engine, there: Engine) -> None:
-    """Both made the same of the input, record by record and tile by tile."""
+    """Both made the same of the input, record by record and tile by tile; ids by place (see `results.dense`)."""
     for kind in ("enriched", "dead"):
-        found = []
-        for engine in (here, there):
-            if kind == "enriched":
-                found.append(results.enriched(engine.log, engine.schemas, engine.declaration, "sale"))
-            else:
-                found.append(results.dead(engine.log, engine.declaration, "sale"))
-        assert len(found[0]) == len(found[1]), kind
-        different = [results.differences(one, other) for one, other in zip(*found, strict=True)]
+        one, other = (made(engine, kind) for engine in (here, there))
+        assert len(one) == len(other), kind
+        different = [results.differences(*pair) for pair in zip(one, other, strict=True)]
         assert [each for each in different if each] == []
-    one, other = (results.merged(engine.log, engine.schemas, engine.declaration) for engine in (here, there))
+    alike(*(tiles_of(engine) for engine in (here, there)))
+
+
+def made(engine: Engine, kind: str) -> results.Rows:
+    places = results.dense(engine.log, engine.declaration.streams["sale"].topic)
+    if kind == "enriched":
+        rows = results.enriched(engine.log, engine.schemas, engine.declaration, "sale")
+    else:
+        rows = results.dead(engine.log, engine.declaration, "sale")
+    found = [results.placed(row, places) for row in rows]
+    key = "headrace-id" if kind == "dead" else "_offset"
+    return sorted(found, key=lambda row: (row.get("_partition", 0), row[key], row.get("arrival", 0)))
+
+
+def tiles_of(engine: Engine, only: Mapping[str, set[str]] | None = None) -> dict[Any, Any]:
+    places = results.dense(engine.log, engine.declaration.streams["sale"].topic)
+    found = results.merged(engine.log, engine.schemas, engine.declaration, only=only)
+    return {place: results.placed(tile, places) for place, tile in found.items()}
+
+
+def alike(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> None:
     assert set(one) == set(other)
-    different_tiles = {place: results.differences(one[place], other[place], 1e-9) for place in one}
-    assert {place: each for place, each in different_tiles.items() if each} == {}
+    different = {place: results.differences(one[place], other[place], 1e-9) for place in one}
+    assert {place: each for place, each in different.items() if each} == {}
 
 
 def through(here: Engine, there: Engine, records: list[Raw], fault: Callable[[], None] = lambda: None) -> float:
@@ -91,7 +106,9 @@ def test_kills_of_every_server_and_role(stack: Stack, tmp_path: Path, capsys: py
             def kill() -> None:
                 cluster = cluster_of(stack, declaration)
                 getattr(there, name)._writer.close()
+                getattr(there, name)._gateway.close()
                 if name == "enrich":
+                    there.enrich._mirror.close()
                     there.enrich = FlinkEnricher(declaration, there.log, there.schemas, cluster)
                 else:
                     there.tile = FlinkTiler(
@@ -162,16 +179,13 @@ def test_an_outage_longer_than_transactions_live(stack: Stack, tmp_path: Path) -
         there.until(lambda: all(job.epoch.listed for job in there.tile._jobs.values()), 60)
         listed = listed_epochs(there)
         assert all("live-0" not in epochs and len(epochs) == 2 for epochs in listed.values()), listed
-        wanted = results.merged(here.log, here.schemas, here.declaration)
+        wanted = tiles_of(here)
 
         def now() -> dict[Any, Any]:
-            return results.merged(there.log, there.schemas, there.declaration, only=listed_epochs(there))
+            return tiles_of(there, only=listed_epochs(there))
 
         there.until(lambda: sum(t["n"] for t in now().values()) >= sum(t["n"] for t in wanted.values()), 60)
-        found = now()
-        assert set(found) == set(wanted)
-        different = {place: results.differences(found[place], wanted[place], 1e-9) for place in found}
-        assert {place: each for place, each in different.items() if each} == {}
+        alike(wanted, now())
 
 
 def listed_epochs(engine: Engine) -> dict[str, set[str]]:

@@ -116,6 +116,34 @@ def places(log: Log, declaration: Declaration, which: str) -> list[tuple[int, in
     return sorted(counts.items())
 
 
+Dense = Mapping[tuple[int, int], int]
+"""For the partition and offset of each record of a topic its place among the records of its partition."""
+
+
+def dense(log: Log, topic: str) -> Dense:
+    """On Kafka the end of a transaction takes an offset too."""
+    found: dict[tuple[int, int], int] = {}
+    counts: dict[int, int] = {}
+    for batch in batches(log, topic):
+        for row in range(batch.count):
+            place = counts.get(batch.partition, 0)
+            found[batch.partition, batch.offset + row] = place
+            counts[batch.partition] = place + 1
+    return found
+
+
+def placed(row: Mapping[str, Any], places: Dense) -> dict[str, Any]:
+    """A row with its ids by place instead of by offset."""
+    found = dict(row)
+    if "_offset" in found:
+        found["_offset"] = places[found["_partition"], found["_offset"]]
+    for name in ("headrace-id", "a_id", "b_id"):
+        if found.get(name) is not None:
+            head, partition, offset = found[name].rsplit("/", 2)
+            found[name] = f"{head}/{int(partition)}/{places[int(partition), int(offset)]}"
+    return found
+
+
 def same(left: Any, right: Any, tolerance: float = 0.0) -> bool:
     """Equal in type and value; NaN is NaN, and floats within a relative tolerance."""
     if type(left) is not type(right):
