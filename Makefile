@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test check servers stack demo lock clean
+.PHONY: install test faults check servers stack demo lock clean
 
 install: .venv/.installed
 
@@ -16,6 +16,10 @@ install: .venv/.installed
 
 test: check servers
 	$(BIN)/python -m pytest
+
+# Servers and roles killed during a run, and the inventory on both profiles in all its processes.
+faults: check servers
+	$(BIN)/python -m pytest -m faults
 
 # What cannot be installed here is named, and the tests that need it are skipped (where CI is set they fail).
 servers: install

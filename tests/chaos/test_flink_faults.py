@@ -25,7 +25,7 @@ from headrace.stream.enrichment import enriched_columns
 from headrace.stream.flink.enricher import FlinkEnricher
 from headrace.stream.flink.tiler import FlinkTiler
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.faults]
 
 
 def equal(here: Engine, there: Engine) -> None:

@@ -15,6 +15,9 @@ from headrace.log.contract import Topic
 from headrace.log.kafka import KafkaLog
 
 
+pytestmark = pytest.mark.faults
+
+
 def split(block: Block) -> pa.Array:
     raise AssertionError("no blocks here")
 

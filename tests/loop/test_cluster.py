@@ -30,6 +30,7 @@ PROJECT = Path(__file__).parents[2] / "examples" / "inventory" / "project.py"
 CATEGORIES = ("BEEF", "MILK", "BREAD", "FRÜCHTE")
 STORES = (1, 2, 3)
 SLACK = 1e-9
+pytestmark = pytest.mark.faults
 
 
 class Deployment:

@@ -18,7 +18,7 @@ from headrace.stack.server import NotReady
 from headrace.stack.servers import SERVERS
 from headrace.stack.web import get, get_json, send_json
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.faults]
 AVRO = json.dumps({"type": "record", "name": "Sale", "fields": [{"name": "sku", "type": "string"}]})
 MORE = json.dumps(
     {"type": "record", "name": "Sale", "fields": [{"name": "sku", "type": "string"}, {"name": "n", "type": "int"}]}
