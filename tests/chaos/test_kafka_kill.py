@@ -14,7 +14,6 @@ from headrace.log.batches import Block, Framed, Record
 from headrace.log.contract import Topic
 from headrace.log.kafka import KafkaLog
 
-
 pytestmark = pytest.mark.faults
 
 
