@@ -204,7 +204,7 @@ def tiles(declaration: Declaration, events: pa.Table) -> pa.Table:
             listing = pa.Table.from_pylist([{"view": view.id}], rows.schema)
             found += [rows, listing] if events.num_rows else [rows]
     table = pa.concat_tables(found)
-    return table.append_column("epoch", pa.array([1] * table.num_rows, pa.int64()))
+    return table.append_column("epoch", pa.array(["1"] * table.num_rows, pa.string()))
 
 
 skus = st.sampled_from(["a", "b", "new|", None])

@@ -174,7 +174,7 @@ def _record(pick: random.Random, now: int) -> dict[str, Any]:
                 0.0,
                 -0.0,
                 1e9 + pick.random(),
-                1e308,
+                1e100,
                 5e-324,
                 math.nan,
                 math.inf,
