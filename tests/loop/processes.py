@@ -21,7 +21,7 @@ def headrace(*arguments: str, server: str) -> str:
     """The output of a command that must succeed."""
     done = subprocess.run(
         [sys.executable, "-m", "headrace", *arguments], capture_output=True, text=True, check=False,
-        env={**os.environ, "HEADRACE_SERVER": server}, timeout=280,
+        env={**os.environ, "HEADRACE_SERVER": server}, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, f"headrace {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -88,7 +88,7 @@ def run(project: Path, home: Path, slowed: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_a_replay_gives_the_same_however_slow_a_role_is(project: Path, tmp_path: Path) -> None:
     assert load(project).name == "fraud"
     first = run(project, tmp_path / "first", ())
