@@ -209,14 +209,14 @@ def _delta(node: Any, parts: Sequence[str]) -> str:
 
 
 def _cast(node: Any, parts: Sequence[str]) -> str:
-    return f"CAST({parts[0]} AS {_TYPES[str(kind_of(node.to))]})"
+    return f"CAST({parts[0]} AS {TYPES[str(kind_of(node.to))]})"
 
 
 _END: Final = r"\z"
-_TYPES: Final = {"int": "BIGINT", "float": "DOUBLE", "str": "STRING", "bool": "BOOLEAN", "time": "TIMESTAMP(3)"}
+TYPES: Final = {"int": "BIGINT", "float": "DOUBLE", "str": "STRING", "bool": "BOOLEAN", "time": "TIMESTAMP(3)"}
 _FLINK: Final = Dialect(
     quote="`",
-    types=_TYPES,
+    types=TYPES,
     rules={
         **SHARED,
         ops.Add: _whole_or("hr_add", "({0} + {1})"),

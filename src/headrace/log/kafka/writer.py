@@ -172,7 +172,7 @@ class KafkaWriter:
                     if not error.args[0].txn_requires_abort() or time.monotonic() > until:
                         raise
                     self._again(lambda: self._producer.abort_transaction(PATIENCE))
-                except BaseException:
+                except BaseException:  # whatever went wrong: all or nothing
                     self._again(lambda: self._producer.abort_transaction(PATIENCE))
                     raise
         self._await(ends)

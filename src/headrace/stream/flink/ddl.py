@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from headrace.compile.sql import quoted as text
-from headrace.declare.types import Kind
-
-TYPES: Final[Mapping[Kind, str]] = {
-    "str": "STRING",
-    "int": "BIGINT",
-    "float": "DOUBLE",
-    "bool": "BOOLEAN",
-    "time": "TIMESTAMP(3)",
-}
 
 
 @dataclass(frozen=True, slots=True)

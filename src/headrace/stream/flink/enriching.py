@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from headrace.compile.flink import expression, overflow
+from headrace.compile.flink import TYPES, expression, overflow
 from headrace.compile.sql import quoted as text
 from headrace.declare.declaration import Declaration, StreamDef, TableDef
 from headrace.declare.duration import duration_text
@@ -22,7 +22,7 @@ from headrace.declare.instant import LATEST
 from headrace.declare.topics import Topics
 from headrace.stream.enrichment import BEYOND, enriched_columns
 from headrace.stream.flink.cluster import Cluster
-from headrace.stream.flink.ddl import TYPES, Insert, Job, name, table, view
+from headrace.stream.flink.ddl import Insert, Job, name, table, view
 from headrace.stream.flink.functions import FUNCTIONS
 from headrace.stream.flink.readers import Reader
 from headrace.stream.letters import DETAIL, REASON

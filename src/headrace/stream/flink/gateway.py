@@ -144,10 +144,6 @@ class Gateway:
         if response.status_code not in (202, 404, 409):  # 409: it has ended meanwhile
             raise FlinkError(f"job {job}", f"it cannot be cancelled: {response.text[:200]}", "try again")
 
-    def metrics(self, job: str) -> dict[str, Any]:
-        """A job's vertices with their metrics, as the job manager gives them."""
-        return self._get(f"/jobs/{job}")
-
     def _get(self, path: str) -> dict[str, Any]:
         return _asked(self._client.get, self._rest + path)
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from headrace.compile.flink import TYPES
 from headrace.compile.flink_tiles import tiles
 from headrace.declare.declaration import Declaration, View
 from headrace.declare.topics import Topics
@@ -17,7 +18,7 @@ from headrace.log.batches import Positions
 from headrace.schema.avro import nullable_schema
 from headrace.stream.enrichment import enriched_columns
 from headrace.stream.flink.cluster import Cluster
-from headrace.stream.flink.ddl import TYPES, Insert, Job, table
+from headrace.stream.flink.ddl import Insert, Job, table
 from headrace.stream.flink.functions import FUNCTIONS
 from headrace.stream.tiler import TILES
 
