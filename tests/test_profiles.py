@@ -52,6 +52,7 @@ SETTINGS = {
     "log": "sqlite:elsewhere/log", "schemas": "folder:forms", "online": "sqlite:fast.sqlite", "archive": "cold",
     "registry": "sqlite:m/models.db", "server": "http://0.0.0.0:9000", "partitions": 2, "clock": "marks",
     "engine": "duckdb:process", "lookup": "postgresql://u:p@db/x",
+    "metrics": "127.0.0.1:9200", "alerts": "webhook:127.0.0.1:9300",
 }  # fmt: skip
 TABLES = {
     "kafka": {"linger.ms": 5},

@@ -98,3 +98,7 @@ class FlinkError(HeadraceError):
 
 class StackError(HeadraceError):
     """A server of the local stack cannot be installed, started or reached."""
+
+
+class DeployError(HeadraceError):
+    """What is generated for other tools cannot be written, or cannot be made."""

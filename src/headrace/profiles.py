@@ -57,6 +57,8 @@ class Profile:
 
     lookup: the PostgreSQL in which an engine that needs it looks joined tables up. kafka: librdkafka's settings
     (TLS, SASL), passed as they are. schema_registry: user and password, or token; ca. flink: see docs/cluster.md.
+    metrics: host:port at which the first role answers Prometheus, each further one a port later; the server does so
+    at its own address. alerts: "process:rules", or "webhook:host:port", where the monitor waits for Alertmanager.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Profile:
     archive: str = "archive"
     registry: str = "sqlite:models/mlflow.db"
     server: str = "http://127.0.0.1:8000"
+    metrics: str = ""
+    alerts: str = "process:rules"
     partitions: int = 6
     clock: Literal["wall", "marks"] = "wall"
     kafka: Mapping[str, Any] = field(default_factory=dict)
@@ -191,6 +195,13 @@ class Profile:
             return Registry(f"sqlite:///{self._path(address)}", declaration.name)
         raise self._unknown("registry", scheme, "sqlite")
 
+    def webhook(self) -> str | None:
+        """host:port at which the monitor waits for Alertmanager; None where it evaluates the rules itself."""
+        scheme, address = self._split("alerts", self.alerts)
+        if scheme not in ("process", "webhook"):
+            raise self._unknown("alerts", scheme, "process or webhook")
+        return address if scheme == "webhook" else None
+
     def open_clock(self, declaration: Declaration, log: Log) -> Clock:
         return WallClock() if self.clock == "wall" else MarkClock(log, Topics.of(declaration).clock)
 
@@ -295,6 +306,8 @@ def _check(subject: str, key: str, value: Any) -> None:
         good, remedy = value in ("wall", "marks"), "write 'wall', or 'marks' for a replay"
     elif key == "lookup":
         good, remedy = isinstance(value, str), "write an address such as 'postgresql://user:password@host/database'"
+    elif key == "metrics":
+        good, remedy = good and _is_address(f"http://{value}"), "write host:port, such as '127.0.0.1:9200'"
     elif key == "server":
         good, remedy = good and _is_address(value), "write an address such as 'http://127.0.0.1:8000'"
     if not good:

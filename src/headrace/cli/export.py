@@ -8,13 +8,9 @@ from typing import Annotated
 import typer
 
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
+from headrace.deploy.monitoring import prometheus_files
 
 app = typer.Typer(help="Write what runs elsewhere as files.", no_args_is_help=True)
-
-
-@app.callback()
-def _export() -> None:
-    """So that the command keeps its name while it is the only one."""
 
 
 @app.command()
@@ -27,4 +23,17 @@ def flink(
     """Write both jobs as SQL scripts, and as PyFlink programs for `flink run -py`."""
     declaration, chosen = open_project(project, profile, home)
     for file in chosen.export_flink(declaration, folder):
+        print(file)
+
+
+@app.command()
+def prometheus(
+    project: ProjectPath,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made where it is not there.")],
+    profile: ProfileName = "local",
+    home: Home = None,
+) -> None:
+    """Write rules with their unit tests, scrape targets, and Alertmanager's route to the retraining webhook."""
+    declaration, chosen = open_project(project, profile, home)
+    for file in prometheus_files(declaration, chosen, folder):
         print(file)

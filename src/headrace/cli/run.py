@@ -13,6 +13,7 @@ import typer
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 from headrace.errors import RoleError
 from headrace.roles.context import Context
+from headrace.roles.exposition import expose
 from headrace.roles.orphan import end_with_supervisor
 from headrace.roles.signals import set_on_signals
 from headrace.roles.supervisor import ROLES
@@ -36,4 +37,6 @@ def run(
     context = Context.of(role, declaration, chosen)
     set_on_signals(context.stop)  # the role ends its step, and leaves
     end_with_supervisor(context.stop)
+    if role not in ("serve", "monitor"):  # these have more to tell, and do so themselves
+        expose(context)
     importlib.import_module(f"headrace.roles.{role}").run(context)

@@ -16,6 +16,7 @@ from headrace.declare.topics import Topics, topics_read
 from headrace.log.contract import Log
 from headrace.profiles import Profile
 from headrace.retraining.ledger import Ledger
+from headrace.roles.lag import lag
 from headrace.roles.supervisor import ROLES
 
 
@@ -67,16 +68,9 @@ def _progress(log: Log, role: str, topics: list[str] | None, there: set[str]) ->
     mark = None if commit.mark is None else instant_text(commit.mark)
     if topics is None:
         return {"lag": None, "read": None, "mark": mark}
-    lag = read = 0
+    behind = read = 0
     for topic in there.intersection(topics):
-        for partition, (first, last) in enumerate(log.bounds(topic)):
-            position = commit.positions.get((topic, partition), first)
-            lag += _behind(log, topic, partition, position, last)
-            read += position - first
-    return {"lag": lag, "read": read, "mark": mark}
-
-
-def _behind(log: Log, topic: str, partition: int, position: int, last: int) -> int:
-    """Records that wait; on a log with gaps as many offsets, none where only a gap is left."""
-    waits = last > position and any(batch.count for batch in log.read(topic, partition, position, 1))
-    return last - position if waits else 0
+        for partition, (first, _) in enumerate(log.bounds(topic)):
+            read += commit.positions.get((topic, partition), first) - first
+        behind += lag(log, commit, topic)
+    return {"lag": behind, "read": read, "mark": mark}

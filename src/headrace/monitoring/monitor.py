@@ -56,6 +56,20 @@ class Monitor:
         self._predictions.forget(now - keep)
         return verdicts
 
+    def references(self, champion: str) -> dict[str, float]:
+        """What the champion's holdout said of each monitored metric, where it said something."""
+        known = self._spec(champion).metrics or {}
+        found = {metric: known.get(metric) for metric in self._declaration.monitors}
+        return {metric: value for metric, value in found.items() if value is not None}
+
+    def drifts(self, now: int, champion: str) -> dict[str, float]:
+        """The PSI of each watched feature and of the prediction, over the span of the rule; none without one."""
+        rule = self._declaration.monitors.get("psi")
+        if rule is None:
+            return {}
+        made = self._made(rule, now, champion)
+        return drift(self._declaration, self._spec(champion), made) if made.num_rows else {}
+
     @property
     def judged(self) -> pa.Table:
         """The judged predictions that are still of interest."""
@@ -75,11 +89,14 @@ class Monitor:
         self._judged_until = now
 
     def _drift(self, rule: Rule, now: int, champion: str, spec: Spec) -> Verdict:
-        made = within(self._predictions.made, now - rule.over, now)
-        made = made.filter(pc.field("_model") == champion)
+        made = self._made(rule, now, champion)
         found = drift(self._declaration, spec, made) if made.num_rows else {}
         worst = max(found, key=lambda name: (found[name], name), default="prediction")
         return judge("psi", rule, found.get(worst), made.num_rows, None, worst)
+
+    def _made(self, rule: Rule, now: int, champion: str) -> pa.Table:
+        """What the champion predicted within a rule's span."""
+        return within(self._predictions.made, now - rule.over, now).filter(pc.field("_model") == champion)
 
     def _error(self, metric: str, rule: Rule, now: int, champion: str, spec: Spec) -> Verdict:
         rows = within(self.judged, now - rule.over, now, self._declaration.maturity)

@@ -26,7 +26,8 @@ class Verdict:
         if self.state == "no data":
             return f"{self.metric}: no data ({self.count} observations)"
         sign = ">" if self.state == "alert" else "within"
-        return f"{self.metric} of {self.subject} {self.value:.4g} {sign} {self.limit:.4g} ({self.count})"
+        value, limit = ("?" if number is None else f"{number:.4g}" for number in (self.value, self.limit))
+        return f"{self.metric} of {self.subject} {value} {sign} {limit} ({self.count})"
 
 
 def judge(

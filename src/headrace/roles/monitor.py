@@ -19,14 +19,18 @@ from headrace.declare.topics import Topics
 from headrace.log.consumer import Consumer
 from headrace.models.artifact import Artifact, Spec
 from headrace.models.registry import Version
+from headrace.monitoring.gauges import Gauges
 from headrace.monitoring.monitor import Monitor
 from headrace.monitoring.predictions import Predictions
+from headrace.monitoring.verdict import Verdict
 from headrace.monitoring.watermark import watermark
 from headrace.retraining.alerts import firing, news
 from headrace.retraining.intake import Intakes
 from headrace.retraining.ledger import Entry, Ledger
 from headrace.retraining.retrainer import Retrainer
+from headrace.retraining.webhook import Webhook
 from headrace.roles.context import IDLE, Context
+from headrace.roles.exposition import expose
 from headrace.training.local import run as train
 
 EVERY: Final = 10.0
@@ -36,7 +40,9 @@ _PROMOTION: Final = "promotion"
 
 
 def run(context: Context) -> None:
-    Watch(context).run()
+    watch = Watch(context)
+    expose(context, watch.gauges)
+    watch.run()
 
 
 class Watch:
@@ -59,6 +65,9 @@ class Watch:
         self._entries = list(self._ledger.read())
         self._artifacts: dict[int, Artifact] = {}
         self._reigning: Version | None = None
+        self.gauges = Gauges()
+        address = profile.webhook()
+        self._webhook = None if address is None else Webhook(declaration.name, declaration.monitors, address)
 
     def run(self) -> None:
         self._promote()
@@ -85,7 +94,14 @@ class Watch:
             if now > passed:
                 yield now
                 passed = now
-            context.stop.wait(EVERY)
+            self._rest()
+
+    def _rest(self) -> None:
+        """Until the next look, or until Alertmanager has something to say."""
+        if self._webhook is None:
+            self._context.stop.wait(EVERY)
+        else:
+            self._webhook.wait(EVERY)
 
     def _catch_up(self) -> None:
         """Reads the predictions that are logged by now; what is logged meanwhile is left for the next look."""
@@ -119,10 +135,17 @@ class Watch:
 
     def _decide(self, now: int) -> list[Entry]:
         champion = self._reigning = self._champion()
-        verdicts = [] if champion is None else self._monitor.evaluate(now, str(champion.number))
+        verdicts = [] if champion is None else self._look(now, str(champion.number))
         entries = news(self._entries, verdicts, now)
         on = sorted(firing([*self._entries, *entries]))
         return entries + self._retrainer.consider([*self._entries, *entries], on, champion, now)
+
+    def _look(self, now: int, champion: str) -> list[Verdict]:
+        """What the rules say, or Alertmanager, who has them compiled."""
+        verdicts = self._monitor.evaluate(now, champion)
+        drifts = self._monitor.drifts(now, champion)
+        self.gauges.show(champion, verdicts, self._monitor.references(champion), drifts, now)
+        return verdicts if self._webhook is None else self._webhook.rule(verdicts)
 
     def _write(self, now: int, entries: list[Entry]) -> None:
         """Writes down what was decided; the mark is passed when a promotion among it is done."""
