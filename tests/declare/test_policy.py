@@ -28,6 +28,11 @@ def classifier(folder: Path, rules: str) -> Path:
         ("fraud.monitor(auc=hr.rises(0.1))", "monitor auc", "rises", "falls"),
         ("fraud.monitor(auc=hr.above(0.1))", "monitor auc", "above", "falls"),
         ("fraud.monitor(psi=hr.falls(0.1))", "monitor psi", "falls", "above"),
+        ("fraud.monitor(auc=0.1)", "monitor auc", "0.1 is no rule", "falls(...)"),
+        ("fraud.monitor(auc=hr.falls('0.1'))", "rule falls", "'0.1' is not a number", "falls(0.1)"),
+        ("fraud.monitor(auc=hr.falls(float('nan')))", "rule falls", "nan is not a number", "falls(0.1)"),
+        ("fraud.retrain(on='auc')", "retrain", "on='auc' is a text", "on=('auc',)"),
+        ("fraud.retrain(promote='auc')", "retrain", "promote='auc' is no condition", "better("),
         ("fraud.retrain(promote=hr.better('rmse'))", "retrain", "classification", "auc"),
     ],
 )

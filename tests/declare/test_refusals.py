@@ -94,6 +94,8 @@ WRONG = {
     "reserved name": ("price: Float", "_price: Float", "Sale._price", "system", "rename"),
     "time zone": ('"region"))\n\n@demand.check', '"region"), timezone="Mars")\n\n@demand.check', "project demand",
                   "Mars", "UTC"),
+    "time zone that is a folder": ('"region"))\n\n@demand.check', '"region"), timezone="America")\n\n@demand.check',
+                  "project demand", "America", "UTC"),
     "parameter without a default": ("depth: int = 6", "depth: int", "model train", "'depth'", "number"),
     "sum of text": ("window.sum(sale.revenue", "window.sum(sale.region", "windows history", "Str", "number"),
     "join column missing": ("enrich(Sale, Supplier)", 'enrich(Sale, Supplier, on={"sku": "code"})', "enrich sales",

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from headrace.declare.load import read_project
+from headrace.profiles import read_profile
 from headrace.stack.flink import write_config
 from headrace.stack.jars import FLINK
 from headrace.stack.kafka import NODES
@@ -105,6 +107,16 @@ def test_the_profile_in_its_header_names_published_ports(compose: dict[str, Any]
         port.split(":")[1] for service in compose["services"].values() for port in service.get("ports", [])
     }
     assert set(re.findall(r"127\.0\.0\.1:(\d+)", header)) == published
+
+
+def test_the_profile_in_its_header_is_one(tmp_path: Path) -> None:
+    lines = [line[4:] for line in FILE.read_text().split("\nname:")[0].splitlines() if line.startswith("#   ")]
+    project = tmp_path / "project.py"
+    project.write_text((FILE.parents[1] / "tests" / "projects" / "shop.py").read_text())
+    (tmp_path / "headrace.toml").write_text("\n".join(line for line in lines if not line.startswith("docker")))
+    profile = read_profile(read_project(project), "cluster")
+    assert profile.engine.startswith("flink:")
+    assert profile.lookup
 
 
 def test_compose_accepts_it() -> None:

@@ -25,7 +25,12 @@ def project_file(path: Path) -> Path:
 def read_project(path: Path) -> Declaration:
     """The declaration of a project file (or of `project.py` in a folder)."""
     file = project_file(path)
-    source = file.read_bytes()
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise DeclarationError(
+            f"project {path}", f"{file} cannot be read: {error.strerror}", "let this user read it"
+        ) from error
     name = f"headrace_project_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

@@ -127,6 +127,10 @@ class Project:
             subject = f"monitor {metric}"
             if metric not in METRICS:
                 raise DeclarationError(subject, "no such metric", f"use one of {', '.join(METRICS)}")
+            if not isinstance(rule, Rule):
+                raise DeclarationError(
+                    subject, f"{rule!r} is no rule", "write rises(...), falls(...) or above(...)"
+                )
             if metric in self.parts.monitors:
                 raise DeclarationError(subject, "it is declared twice", "keep one rule a metric")
             self.parts.monitors[metric] = rule
@@ -147,6 +151,10 @@ class Project:
         number is predicted, and by log_loss where a condition is.
         """
         self._once("a retraining policy", self.parts.retrain)
+        if isinstance(on, str):
+            raise DeclarationError("retrain", f"on={on!r} is a text", f"write on=({on!r},)")
+        if not isinstance(promote, Better | None):
+            raise DeclarationError("retrain", f"promote={promote!r} is no condition", "write promote=better('mae')")
         self.parts.retrain = RetrainPart(
             on=tuple(on),
             every=None if every is None else milliseconds(every, "retrain"),

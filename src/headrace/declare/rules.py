@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -35,17 +36,23 @@ class Rule:
 
 def above(threshold: float, *, over: str = "7d", minimum: int = 100) -> Rule:
     """Fires when the metric over the last `over` exceeds a threshold."""
-    return Rule("above", threshold, milliseconds(over, "above"), minimum)
+    return Rule("above", _number("above", threshold), milliseconds(over, "above"), minimum)
 
 
 def rises(fraction: float, *, over: str = "7d", minimum: int = 100) -> Rule:
     """Fires when an error over the last `over` exceeds the holdout's by a fraction."""
-    return Rule("rises", fraction, milliseconds(over, "rises"), minimum)
+    return Rule("rises", _number("rises", fraction), milliseconds(over, "rises"), minimum)
 
 
 def falls(fraction: float, *, over: str = "7d", minimum: int = 100) -> Rule:
     """Fires when a score over the last `over` lies below the holdout's by a fraction."""
-    return Rule("falls", fraction, milliseconds(over, "falls"), minimum)
+    return Rule("falls", _number("falls", fraction), milliseconds(over, "falls"), minimum)
+
+
+def _number(rule: str, given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        raise DeclarationError(f"rule {rule}", f"{given!r} is not a number", f"write {rule}(0.1) or the like")
+    return float(given)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def resolve(parts: Parts, path: Path, digest: str) -> Declaration:
 def _check_calendar(parts: Parts) -> None:
     try:
         ZoneInfo(parts.calendar.timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:  # OSError: a folder, such as 'America'
         raise DeclarationError(
             f"project {parts.name}",
             f"timezone={parts.calendar.timezone!r} is not in the time zone database",
