@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class Problems:
-    """What clients tell of their connections. (No part of a cluster, which would be a cycle: see `Cluster.close`.)"""
+    """What clients tell of their connections. (In `Cluster` it would make a cycle with them: see its `close`.)"""
 
     def __init__(self) -> None:
         self.worst: KafkaError | None = None

@@ -15,8 +15,8 @@ _ANSWER: Final = 2.0
 class Groups:
     """Offsets of groups, each asked with a consumer of its own, which does not join it.
 
-    (The admin client has a question for all offsets of a group. It dies, and its process with it, of the answer that
-    a broker no longer coordinates the group: github.com/confluentinc/librdkafka/issues/5040.)
+    (The admin client has a question for all offsets of a group. It dies, and its process with it, of the answer
+    that a broker no longer coordinates the group: github.com/confluentinc/librdkafka/issues/5040.)
     """
 
     def __init__(self, cluster: Cluster) -> None:
