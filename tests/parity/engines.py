@@ -37,11 +37,11 @@ PRODUCERS = "producers"
 HARD = Path(__file__).parent / "hard.py"
 
 
-def hard_project(root: Path) -> Declaration:
+def hard_project(root: Path, text: str = HARD.read_text()) -> Declaration:
     """The hard project with its tables in `root`, under a name of its own: many share a cluster."""
     (root / "suppliers.csv").write_text(SUPPLIERS)
     (root / "regions.csv").write_text(REGIONS)
-    (root / "hard.py").write_text(HARD.read_text())
+    (root / "hard.py").write_text(text)
     declaration = load(root / "hard.py")
     name = f"hard{uuid4().hex[:8]}"
     streams = {title: replace(stream, topic=f"{name}.sales") for title, stream in declaration.streams.items()}
