@@ -20,7 +20,7 @@ from headrace.stack import Stack
 from headrace.stream.flink.enricher import FlinkEnricher
 from headrace.stream.flink.tiler import FlinkTiler
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.faults]
+pytestmark = [pytest.mark.timeout(1_500), pytest.mark.faults]
 
 
 def equal(here: Engine, there: Engine) -> None:

@@ -77,12 +77,13 @@ class Cluster:
         self.servers = servers
         self._settings = {"compression.type": "lz4", **_DEFAULTS, **settings, "bootstrap.servers": servers}
         self._problems = Problems()
-        self._open = ExitStack()
         shared = {name: value for name, value in self._settings.items() if name != "compression.type"}
         self._shared = shared | {"error_cb": self._problems.note}
-        with self.explained():
-            self._admin = self._open.enter_context(AdminClient(self._shared))
-        self._reach()
+        with ExitStack() as opened:
+            with self.explained():
+                self._admin = opened.enter_context(AdminClient(self._shared))
+            self._reach()
+            self._open = opened.pop_all()
 
     def producer(self, **settings: Any) -> Producer:
         """An idempotent producer; transactional where `transactional_id` is given."""
