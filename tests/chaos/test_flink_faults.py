@@ -8,24 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pyarrow as pa
 import pytest
 from tests.parity import results
 from tests.parity.engines import PARTITIONS, Engine, cluster_of, embedded, hard_project, on_flink
 from tests.parity.inputs import Raw, hard_input, written
+from tests.parity.past import past
 
-from headrace.compile.tiles import TILE, events_sql, tiles_sql
 from headrace.declare.declaration import Declaration, View
 from headrace.declare.topics import Topics
-from headrace.log.batches import Positions
-from headrace.schema.avro import decode, nullable_schema
 from headrace.stack import Stack
-from headrace.stream.enrichment import enriched_columns
 from headrace.stream.flink.enricher import FlinkEnricher
 from headrace.stream.flink.tiler import FlinkTiler
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.faults]
+pytestmark = [pytest.mark.timeout(1_500), pytest.mark.faults]
 
 
 def equal(here: Engine, there: Engine) -> None:
@@ -132,33 +127,6 @@ def test_kills_of_every_server_and_role(stack: Stack, tmp_path: Path, capsys: py
             print("\nseconds from the fault (the server is started again at once) until all was judged:")
             for name, seconds in took.items():
                 print(f"  {name:12} {seconds:6.1f}")
-
-
-def past(engine: Engine) -> Callable[[View, Positions], pa.Table | None]:
-    """What an archive would give: the tiles of the enriched records below a vector."""
-
-    def history(view: View, below: Positions) -> pa.Table | None:
-        topic = Topics.of(engine.declaration).enriched(view.stream)
-        columns = enriched_columns(engine.declaration.streams[view.stream])
-        found = decode(results.batches(engine.log, topic), engine.schemas, nullable_schema(topic, columns), columns)
-        table = found.table
-        keep = pa.array(
-            [
-                offset < below.get((topic, partition), 0)
-                for partition, offset in zip(
-                    table.column("_log_partition").to_pylist(), table.column("_log_offset").to_pylist(), strict=True
-                )
-            ],
-            pa.bool_(),
-        )
-        rows = table.filter(keep)
-        connection = duckdb.connect()
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("past", rows)
-        tiles: pa.Table = connection.sql(tiles_sql(view, events_sql(view, "past"))).to_arrow_table()
-        return tiles.cast(TILE)
-
-    return history
 
 
 def test_an_outage_longer_than_transactions_live(stack: Stack, tmp_path: Path) -> None:

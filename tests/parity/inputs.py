@@ -115,7 +115,7 @@ def _records(count: int, pick: random.Random) -> Iterator[Raw]:
         payload: bytes | None = written(_older(record) if schema == 1 else record, schema)
         version: int | None = schema
         if pick.random() < 0.06:
-            payload, version = _spoilt(pick, payload or b"", schema)
+            payload, version = spoilt(pick, payload or b"", schema)
         key = None if pick.random() < 0.05 else (record["sku"] or "").encode()
         raw = Raw(pick.randrange(PARTITIONS), key, payload, version, now, headers)
         yield from [raw] * (2 if pick.random() < 0.03 else 1)
@@ -190,7 +190,7 @@ def _record(pick: random.Random, now: int) -> dict[str, Any]:
     }
 
 
-def _spoilt(pick: random.Random, payload: bytes, schema: int) -> tuple[bytes | None, int | None]:
+def spoilt(pick: random.Random, payload: bytes, schema: int) -> tuple[bytes | None, int | None]:
     """Bytes that are no record, and whether they still carry the frame."""
     match pick.randrange(8):
         case 0:

@@ -90,10 +90,11 @@ def merged(
         if only is not None and epoch.partition("~")[0] not in only.get(place[0], set()):
             continue
         found.setdefault(tuple(place), []).append(tile)
-    return {place: _merged(declaration.views[place[0]], parts) for place, parts in found.items()}
+    return {place: combined(declaration.views[place[0]], parts) for place, parts in found.items()}
 
 
-def _merged(view: View, parts: list[dict[str, Any]]) -> dict[str, Any]:
+def combined(view: View, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a reader makes of the tiles of one view, key and hop."""
     partial = merge(view.family, [_partial(part) for part in parts])
     slots = {name: getattr(partial, name) for name in Partial.__dataclass_fields__}
     return {"newest": max(part["newest"] for part in parts), **slots}

@@ -51,8 +51,8 @@ class RedisStore:
     """An online store in one database of a Redis server. Threads share it.
 
     url: `redis:host:port/db`, `rediss:` with TLS, `redis:user:password@host:port/db`; `?prefix=shop:` begins the
-    names of its keys (default `hr:`). FeatureError where it is not to be used; StoreUnavailable, which may pass by
-    itself, where it does not answer.
+    names of its keys (default `hr:`), `?ca=` is a file of certificates to trust. FeatureError where it is not to be
+    used; StoreUnavailable, which may pass by itself, where it does not answer.
     """
 
     def __init__(self, url: str) -> None:

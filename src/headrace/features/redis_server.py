@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -37,12 +38,14 @@ class RedisServer:
     """
 
     def __init__(self, url: str) -> None:
-        self._address, self.prefix, self.subject = _address(url)
+        self._address, self.prefix, self._ca, self.subject = _address(url)
 
     def client(self, answer: float) -> Any:
         """Connections that are made when they are needed. answer: seconds to wait for one."""
+        trusted = {} if self._ca is None else {"ssl_ca_certs": self._ca}
         return redis.Redis.from_url(
             self._address,
+            **trusted,
             socket_connect_timeout=_CONNECT,
             socket_timeout=answer,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), _TRIES),
@@ -103,12 +106,13 @@ class RedisServer:
             raise FeatureError(self.subject, str(error), remedy) from error
 
 
-def _address(url: str) -> tuple[str, str, str]:
-    """The client's URL, the prefix of keys, and how the store is called in errors (without a password)."""
+def _address(url: str) -> tuple[str, str, str | None, str]:
+    """The client's URL, the prefix of keys, a file of certificates to trust, and the name in errors."""
     scheme, _, rest = url.partition(":")
     address, _, query = rest.removeprefix("//").partition("?")
     place = re.fullmatch(r"(?:.*@)?([^@/:]+|\[.*\])(?::(\d+))?(?:/(\d+))?/?", address)
-    prefix = parse_qs(query).get("prefix", ["hr:"])[0]
+    given = parse_qs(query)
+    prefix = given.get("prefix", ["hr:"])[0]
     if place is None or not re.fullmatch(r"[\w.-]+:", prefix):
         raise FeatureError(
             "online store 'redis'",
@@ -116,4 +120,9 @@ def _address(url: str) -> tuple[str, str, str]:
             "write redis:host:port/db or redis:host:port/db?prefix=shop:",
         )
     host, port, database = place.groups()
-    return f"{scheme}://{address}", prefix, f"online store {scheme}:{host}:{port or 6379}/{database or 0}"
+    subject = f"online store {scheme}:{host}:{port or 6379}/{database or 0}"
+    ca = given.get("ca", [None])[0]
+    if ca is not None and (scheme != "rediss" or not Path(ca).is_file()):
+        cause = f"its ca {ca} is no file of certificates" if scheme == "rediss" else "its ca is for rediss: alone"
+        raise FeatureError(subject, cause, "write rediss:host:port/db?ca=/path/of/ca.pem")
+    return f"{scheme}://{address}", prefix, ca, subject

@@ -7,7 +7,6 @@ from headrace.errors import MissingExtra
 try:
     from confluent_kafka import (
         Consumer,
-        ConsumerGroupTopicPartitions,
         IsolationLevel,
         KafkaError,
         KafkaException,
@@ -21,7 +20,6 @@ except ImportError as error:
 __all__ = [
     "AdminClient",
     "Consumer",
-    "ConsumerGroupTopicPartitions",
     "IsolationLevel",
     "KafkaError",
     "KafkaException",

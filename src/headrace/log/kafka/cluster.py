@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from threading import Lock
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
 from headrace.errors import LogError
@@ -13,7 +12,6 @@ from headrace.log.batches import Partition
 from headrace.log.kafka.client import (
     AdminClient,
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -57,6 +55,17 @@ _CONSUMER: Final = {
 T = TypeVar("T")
 
 
+class Problems:
+    """What clients tell of their connections. (In `Cluster` it would make a cycle with them: see its `close`.)"""
+
+    def __init__(self) -> None:
+        self.worst: KafkaError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        if self.worst is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.worst = error
+
+
 class Cluster:
     """The clients of one Kafka.
 
@@ -67,19 +76,20 @@ class Cluster:
     def __init__(self, servers: str, settings: Mapping[str, Any]) -> None:
         self.servers = servers
         self._settings = {"compression.type": "lz4", **_DEFAULTS, **settings, "bootstrap.servers": servers}
-        self._problem: KafkaError | None = None
-        self._lock = Lock()
+        self._problems = Problems()
         shared = {name: value for name, value in self._settings.items() if name != "compression.type"}
-        self._shared = shared | {"error_cb": self._note}
-        with self.explained():
-            self._admin = AdminClient(self._shared)
-        self._reach()
+        self._shared = shared | {"error_cb": self._problems.note}
+        with ExitStack() as opened:
+            with self.explained():
+                self._admin = opened.enter_context(AdminClient(self._shared))
+            self._reach()
+            self._open = opened.pop_all()
 
     def producer(self, **settings: Any) -> Producer:
         """An idempotent producer; transactional where `transactional_id` is given."""
         named = {name.replace("_", "."): value for name, value in settings.items()}
         with self.explained():
-            return Producer({**self._settings, "error_cb": self._note, **_PRODUCER, **named})
+            return Producer({**self._settings, "error_cb": self._problems.note, **_PRODUCER, **named})
 
     def consumer(self, group: str) -> Consumer:
         """A consumer of committed records. It joins no group: partitions are assigned to it."""
@@ -88,14 +98,14 @@ class Cluster:
 
     def topics(self) -> dict[str, int]:
         """Every topic and the number of its partitions."""
-        with self.explained():
-            known = self._admin.list_topics(timeout=PATIENCE).topics.values()
+        known = self.until_settled(lambda: self._admin.list_topics(timeout=_ANSWER)).topics.values()
         return {topic.topic: len(topic.partitions) for topic in known if topic.error is None}
 
     def create(self, name: str, partitions: int, settings: Mapping[str, str]) -> bool:
         """Creates a topic, with the brokers' default replication; False where it exists."""
         topic = NewTopic(name, partitions, -1, config=dict(settings))
-        with self.explained(f"topic {name}"):
+
+        def ask() -> bool:
             (future,) = self._admin.create_topics([topic], request_timeout=PATIENCE).values()
             try:
                 future.result(2 * PATIENCE)
@@ -103,6 +113,10 @@ class Cluster:
                 if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                     return False
                 raise
+            return True
+
+        if not self.until_settled(ask, f"topic {name}"):
+            return False
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:  # until all brokers know it
             if self.topics().get(name) == partitions:
@@ -129,26 +143,9 @@ class Cluster:
             for future in self._admin.delete_records(wanted, request_timeout=PATIENCE).values():
                 future.result(2 * PATIENCE)
 
-    def committed(self, group: str) -> list[TopicPartition]:
-        """A group's offsets, once those of ended transactions are settled."""
-
-        def ask() -> list[TopicPartition]:
-            request = [ConsumerGroupTopicPartitions(group)]
-            (future,) = self._admin.list_consumer_group_offsets(
-                request, require_stable=True, request_timeout=_ANSWER
-            ).values()
-            try:
-                found = future.result(_ANSWER).topic_partitions
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                    return []
-                raise
-            for place in found:
-                if place.error is not None:
-                    raise KafkaException(place.error)
-            return list(found)
-
-        return self._until_settled(ask, f"group {group}")
+    def close(self) -> None:
+        """Ends the admin client here and now: left to the garbage collector, it may end on a thread of its own."""
+        self._open.close()
 
     @contextmanager
     def explained(self, subject: str | None = None) -> Iterator[None]:
@@ -180,7 +177,7 @@ class Cluster:
                 return
             except KafkaException as error:
                 self._admin.poll(0)
-                problem = self._problem or error.args[0]
+                problem = self._problems.worst or error.args[0]
                 if problem.code() in _DENIED or time.monotonic() > until:
                     raise self.error(problem) from error
 
@@ -197,9 +194,9 @@ class Cluster:
                 (place.topic, place.partition): future.result(_ANSWER).offset for place, future in found.items()
             }
 
-        return self._until_settled(ask)
+        return self.until_settled(ask)
 
-    def _until_settled(self, ask: Callable[[], T], subject: str | None = None) -> T:
+    def until_settled(self, ask: Callable[[], T], subject: str | None = None) -> T:
         """Asks again while the cluster elects. (A question to a broker that died may never be answered.)"""
         until = time.monotonic() + ELECTION
         while True:
@@ -221,11 +218,7 @@ class Cluster:
         try:
             self._admin.list_topics(timeout=_ANSWER)
         except KafkaException as error:
-            self._problem = error.args[0]
-
-    def _note(self, error: KafkaError) -> None:
-        if self._problem is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._problem = error
+            self._problems.worst = error.args[0]
 
 
 _DENIED: Final = frozenset(
@@ -254,7 +247,9 @@ _UNSETTLED: Final = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # a broker that has not heard of a new topic yet
         KafkaError._TRANSPORT,
+        KafkaError._DESTROY_BROKER,
         KafkaError._WAIT_COORD,
         KafkaError._TIMED_OUT,
         KafkaError.REQUEST_TIMED_OUT,

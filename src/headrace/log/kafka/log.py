@@ -15,6 +15,7 @@ from headrace.errors import LogError, WriterTaken
 from headrace.log.batches import Batch, Framed, Mark, Partition
 from headrace.log.contract import Commit, Topic, Writer
 from headrace.log.kafka.cluster import Cluster
+from headrace.log.kafka.groups import Groups
 from headrace.log.kafka.leases import Holder
 from headrace.log.kafka.messages import Splitter
 from headrace.log.kafka.reader import Reader
@@ -41,6 +42,7 @@ class KafkaLog:
     ) -> None:
         self.split = split
         self.cluster = Cluster(servers, settings or {})
+        self.groups = Groups(self.cluster)
         self._prefix = f"{namespace}." if namespace else ""
         self._reader = Reader(self.cluster, self._prefix + "headrace.readers")
         self.state = State(self.cluster, self._reader, self._prefix + NAME)
@@ -128,8 +130,8 @@ class KafkaLog:
     def committed(self, group: str) -> Commit:
         positions: dict[Partition, int] = {}
         marks = []
-        for place in self.cluster.committed(self.group(group)):
-            if place.offset >= 0 and place.topic != self.state.topic:
+        for place in self.groups.committed(self.group(group)):
+            if place.topic != self.state.topic:
                 positions[place.topic, place.partition] = place.offset
             if place.metadata and place.metadata.isdigit():
                 marks.append(int(place.metadata))
@@ -149,7 +151,10 @@ class KafkaLog:
     def close(self) -> None:
         for writer in self._turns.values():
             writer.close()
+        self._turns.clear()
         self._reader.close()
+        self.groups.close()
+        self.cluster.close()
 
     def group(self, role: str) -> str:
         """The consumer group of a role."""

@@ -243,7 +243,7 @@ class KafkaWriter:
             self._known = self._committed()
 
     def _committed(self) -> set[Partition]:
-        return {(place.topic, place.partition) for place in self.log.cluster.committed(self.log.group(self.role))}
+        return {(place.topic, place.partition) for place in self.log.groups.committed(self.log.group(self.role))}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from headrace.compile.sql import quoted
 from headrace.errors import FlinkError
@@ -138,19 +138,22 @@ class Life:
 
     def _begin(self, state: State | None) -> None:
         _SAY.info("%s: begins%s", self._job.name, "" if state is None else f" from {state.path}")
+        try:
+            rows = self._submitted(state)
+        except UnreachableFlink:
+            raise
+        except FlinkError as error:
+            raise self._blamed(error) from error
+        self._from = state
+        self._id = str(rows[0]["job id"]) if rows and "job id" in rows[0] else None
+
+    def _submitted(self, state: State | None) -> list[dict[str, Any]]:
         with self._gateway.session(self._settings(state)) as session:
             if self._cluster.jar is not None:
                 session.execute(f"ADD JAR {quoted(self._cluster.jar)}")
             for statement in self._job.statements:
                 session.execute(statement)
-            try:
-                rows = session.execute(self._job.statement_set)
-            except UnreachableFlink:
-                raise
-            except FlinkError as error:
-                raise self._blamed(error) from error
-        self._from = state
-        self._id = str(rows[0]["job id"]) if rows and "job id" in rows[0] else None
+            return session.execute(self._job.statement_set)
 
     def _settings(self, state: State | None) -> Mapping[str, str]:
         begin = {} if state is None else {
