@@ -1,4 +1,4 @@
-"""`headrace export flink PROJECT DIR`: the engine's jobs as files."""
+"""`headrace export flink PROJECT DIR`, `headrace export feast PROJECT DIR`: what runs elsewhere, as files."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import typer
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 
 app = typer.Typer(help="Write what runs elsewhere as files.", no_args_is_help=True)
-
-
-@app.callback()
-def _export() -> None:
-    """So that the command keeps its name while it is the only one."""
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made where it is not there.")]
 
 
 @app.command()
-def flink(
-    project: ProjectPath,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made where it is not there.")],
-    profile: ProfileName = "cluster",
-    home: Home = None,
-) -> None:
+def flink(project: ProjectPath, folder: Folder, profile: ProfileName = "cluster", home: Home = None) -> None:
     """Write both jobs as SQL scripts, and as PyFlink programs for `flink run -py`."""
     declaration, chosen = open_project(project, profile, home)
     for file in chosen.export_flink(declaration, folder):
+        print(file)
+
+
+@app.command()
+def feast(project: ProjectPath, folder: Folder, profile: ProfileName = "local", home: Home = None) -> None:
+    """Write a Feast repo: its stores answer with Headrace's own values. `feast apply` in DIR registers it."""
+    from headrace.feast.repo import export
+
+    declaration, _ = open_project(project, profile, home)
+    for file in export(declaration, profile, home, folder):
         print(file)
