@@ -36,7 +36,7 @@ _WRITES: Final = "the online role writes the online store from the log: nothing 
 
 
 class HeadraceOfflineStoreConfig(FeastConfigBaseModel):
-    """`offline_store` of feature_store.yaml. project: relative to the repo; profile, home: as commands have them."""
+    """`offline_store` of feature_store.yaml. project: relative to the repo; profile, home: as of a command."""
 
     type: str = "headrace.feast.offline.HeadraceOfflineStore"
     project: str

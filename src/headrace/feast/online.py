@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from headrace.errors import FeatureError, MissingExtra
 from headrace.feast.surroundings import Surroundings
 from headrace.features.contract import OnlineStore as Store
-from headrace.features.vector import Vectors
 
 try:
     from feast.infra.online_stores.online_store import OnlineStore
+    from feast.online_response import OnlineResponse
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
     from feast.repo_config import FeastConfigBaseModel
+    from feast.utils import _get_cached_request_context
 
-    from feast import Entity, FeatureView, RepoConfig
+    from feast import Entity, FeatureService, FeatureView, RepoConfig
 except ImportError as error:
     raise MissingExtra("Feast's online store", "feast", "feast") from error
 
-from headrace.feast.agreement import agree
+from headrace.feast.asked import Asked, Part
+from headrace.feast.reader import Reader
 from headrace.feast.values import scalar, values_of
 
 Row = tuple[datetime | None, dict[str, Value] | None]
@@ -42,7 +45,51 @@ class HeadraceOnlineStore(OnlineStore):
 
     def __init__(self) -> None:
         self._readers: dict[str, Reader] = {}
+        self._asked: dict[tuple[str | tuple[str, ...], str, bool], Asked] = {}
         self._store: Store | None = None
+
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+        registry: Any,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """Straight from rows to values; what this store knows nothing of (on-demand views) goes Feast's own way."""
+        context = _get_cached_request_context(registry, project, features, full_feature_names)
+        if context[1] or include_feature_view_version_metadata or getattr(features, "precompute_online", False):
+            return super().get_online_features(
+                config,
+                features,
+                entity_rows,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+        name = features.name if isinstance(features, FeatureService) else tuple(features)
+        asked = self._asked.get((name, project, full_feature_names))
+        if asked is None or asked.context is not context:
+            asked = self._resolved(config, context, full_feature_names)
+            self._asked[name, project, full_feature_names] = asked
+        return asked.answer(entity_rows)
+
+    async def get_online_features_async(self, *arguments: Any, **named: Any) -> OnlineResponse:
+        return await asyncio.to_thread(self.get_online_features, *arguments, **named)
+
+    def _resolved(self, config: RepoConfig, context: Any, full: bool) -> Asked:
+        """context: as Feast keeps it, its views with the columns that are asked for at the sixth place."""
+        grouped, entities = context[5], context[3]
+        parts = []
+        for view, names in grouped:
+            reader = self._reader(config, view)
+            keys = {key: view.projection.join_key_map.get(key, key) for key in reader.keys}
+            prefix = f"{view.projection.name_to_use()}__" if full else ""
+            parts.append(Part(reader, keys, {f"{prefix}{name}": name for name in names}))
+        return Asked(context, parts, entities, self._build_feature_types(grouped))
 
     def online_read(
         self,
@@ -86,6 +133,7 @@ class HeadraceOnlineStore(OnlineStore):
     async def close(self) -> None:
         store, self._store = self._store, None
         self._readers.clear()
+        self._asked.clear()
         if store is not None:
             store.close()
 
@@ -98,14 +146,3 @@ class HeadraceOnlineStore(OnlineStore):
                 self._store = surroundings.profile.open_online()
             reader = self._readers[view.name] = Reader(view, surroundings, self._store)
         return reader
-
-
-class Reader:
-    """The vectors of one feature view."""
-
-    def __init__(self, view: FeatureView, surroundings: Surroundings, store: Store) -> None:
-        self.view = view
-        part = agree(view, surroundings)
-        self.kinds = {name: kind.kind for name, kind in part.columns.items()}
-        self.keys = list(part.keys)
-        self.serve = Vectors(part.declaration, store, surroundings.now).serve
