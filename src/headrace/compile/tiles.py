@@ -57,9 +57,7 @@ def events_sql(view: View, source: str) -> str:
     """
     rows, value = _valued(view, source)
     columns = f"{key_sql(view.by)} AS key, {_hop(view)} AS hop, {', '.join(_SYSTEM)}, {value} AS value"
-    known = " AND ".join(
-        f"{quoted(name)} IS NOT NULL" for name in view.by
-    )  # so that who needs no key makes no text
+    known = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in view.by)  # not the text: it costs
     return f"SELECT {columns} FROM {rows} WHERE {known}"
 
 

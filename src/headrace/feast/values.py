@@ -32,8 +32,8 @@ def scalar(value: Value) -> Scalar:
 
 def proto(kind: Kind, found: Scalar) -> Value:
     """
-    >>> proto("bool", True)
-    bool_val: true
+    >>> scalar(proto("bool", True)), scalar(proto("int", None))
+    (True, None)
     """
     return _NULL if found is None else _OF[kind](found)
 
