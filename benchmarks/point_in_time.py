@@ -63,7 +63,7 @@ def features(recent):
 
 
 @bench.label(Sale, examples=hr.grid("7d", active="7d"))
-def label(sale):
+def units_next_week(sale):
     return future.sum(sale.units, "7d")
 
 

@@ -1,4 +1,4 @@
-"""`headrace export flink PROJECT DIR`: the engine's jobs as files."""
+"""`headrace export flink PROJECT DIR`, `headrace export feast PROJECT DIR`: what runs elsewhere, as files."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 from headrace.deploy.monitoring import prometheus_files
 
 app = typer.Typer(help="Write what runs elsewhere as files.", no_args_is_help=True)
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made where it is not there.")]
 
 
 @app.command()
-def flink(
-    project: ProjectPath,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made where it is not there.")],
-    profile: ProfileName = "cluster",
-    home: Home = None,
-) -> None:
+def flink(project: ProjectPath, folder: Folder, profile: ProfileName = "cluster", home: Home = None) -> None:
     """Write both jobs as SQL scripts, and as PyFlink programs for `flink run -py`."""
     declaration, chosen = open_project(project, profile, home)
     for file in chosen.export_flink(declaration, folder):
@@ -27,13 +23,18 @@ def flink(
 
 
 @app.command()
-def prometheus(
-    project: ProjectPath,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made where it is not there.")],
-    profile: ProfileName = "local",
-    home: Home = None,
-) -> None:
+def prometheus(project: ProjectPath, folder: Folder, profile: ProfileName = "local", home: Home = None) -> None:
     """Write rules with their unit tests, scrape targets, and Alertmanager's route to the retraining webhook."""
     declaration, chosen = open_project(project, profile, home)
     for file in prometheus_files(declaration, chosen, folder):
+        print(file)
+
+
+@app.command()
+def feast(project: ProjectPath, folder: Folder, profile: ProfileName = "local", home: Home = None) -> None:
+    """Write a Feast repo: its stores answer with Headrace's own values. `feast apply` in DIR registers it."""
+    from headrace.feast.repo import export
+
+    declaration, _ = open_project(project, profile, home)
+    for file in export(declaration, profile, home, folder):
         print(file)

@@ -17,7 +17,7 @@ class Needs:
 
     rounds: lookups that can be made at once, and the columns that are resolved after them. windows: in
     declared order. strangers: the views whose emptiness makes an entity unknown: those by the entity's keys,
-    else those by some of them. calendar: whether a feature reads it.
+    else those by some of them. calendar: whether a feature reads it. request: the request's columns that are read.
     """
 
     def __init__(self, declaration: Declaration) -> None:
@@ -36,6 +36,7 @@ class Needs:
                 wanted.update(step.join.on)
                 steps.append(step)
         self.rounds = list(_rounds(steps[::-1]))
+        self.request = [name for name in declaration.request if name in wanted]
         self.calendar = not wanted.isdisjoint(f"calendar__{name}" for name in CALENDAR)
         views = {window.view.id: set(window.view.by) for window in self.windows}
         entity = set(declaration.entity)
