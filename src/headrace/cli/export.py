@@ -1,4 +1,4 @@
-"""`headrace export flink PROJECT DIR`: the engine's jobs as files."""
+"""`headrace export flink|kubeflow PROJECT DIR`: the engine's jobs, and the training pipeline, as files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,6 @@ from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 app = typer.Typer(help="Write what runs elsewhere as files.", no_args_is_help=True)
 
 
-@app.callback()
-def _export() -> None:
-    """So that the command keeps its name while it is the only one."""
-
-
 @app.command()
 def flink(
     project: ProjectPath,
@@ -27,4 +22,23 @@ def flink(
     """Write both jobs as SQL scripts, and as PyFlink programs for `flink run -py`."""
     declaration, chosen = open_project(project, profile, home)
     for file in chosen.export_flink(declaration, folder):
+        print(file)
+
+
+@app.command()
+def kubeflow(
+    project: ProjectPath,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made where it is not there.")],
+    image: Annotated[
+        str | None, typer.Option(help="The image of the steps, with a version or a digest; else the profile's.")
+    ] = None,
+    profile: ProfileName = "local",
+    home: Home = None,
+) -> None:
+    """Write the training pipeline as a package, and what Kubernetes must hold before it runs."""
+    from headrace.training.package import export
+
+    declaration, chosen = open_project(project, profile, home)
+    namespace = chosen.kubeflow.get("namespace", "kubeflow")
+    for file in export(declaration, chosen.deployment(image), folder, namespace):
         print(file)
