@@ -198,6 +198,11 @@ class Registry:
 
         return [Run.of(found) for found in self._ask(ask) or ()]
 
+    def files(self, run_id: str) -> list[str]:
+        """The names of the files and folders that are kept with a run."""
+        found = self._ask(lambda client: client.list_artifacts(run_id))
+        return sorted(file.path for file in found or ())
+
     def load(self, version: Version) -> Artifact:
         """The artifact of a version, from the cache on disk where it is there.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -84,9 +85,14 @@ class Kubeflow:
         chosen = parameters_of(declaration.model, parameters)
         settings = settings_of(declaration, archive, registry, until) | {"project": self._deployment.project}
         journal = Journal.begin(declaration, places, registry, "kubeflow", chosen, settings)
-        with self._asking("it refused the run"):
-            client = self._client()
-            job = self._submit(client, declaration, {**settings, **chosen})
+        try:
+            # The client prints links.
+            with self._asking("it refused the run"), redirect_stdout(io.StringIO()):
+                client = self._client()
+                job = self._submit(client, declaration, {**settings, **chosen})
+        except TrainingError:
+            journal.fail()
+            raise
         progress(f"run {job} on {self._host}")
         self._follow(client, job, journal, progress)
         version = registry.of_job(job)
@@ -176,20 +182,20 @@ class Kubeflow:
             raise TrainingError(
                 f"Kubeflow {self._host}", f"{what}: {_told(error)}", "see the server's log"
             ) from error
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.HTTPError, TimeoutError) as error:
             raise TrainingError(
                 f"Kubeflow {self._host}", f"{what}: {error}", "start it, or correct pipelines in the profile"
             ) from error
 
 
 def _steps(run: Any) -> Iterator[StepRecord]:
-    """The record of each of the four, as far as the server knows it. It does not tell what a step used."""
+    """The record of each of the four, as far as the server knows it. It does not tell what a step used.
+
+    Beside the steps it lists their drivers, and under them the tries of each.
+    """
     details = [] if run.run_details is None else run.run_details.task_details or []
-    newest: dict[str, Any] = {}
-    for task in details:  # a step that was tried again has several
-        if task.display_name in STEPS:
-            newest[task.display_name] = task
-    for name, task in newest.items():
+    known = {task.display_name: task for task in details if task.display_name in STEPS}
+    for name, task in known.items():
         yield StepRecord(
             name,
             _STATES.get(task.state, "not run"),
