@@ -60,7 +60,7 @@ def test_the_package_is_what_its_protocol_says(package: Any) -> None:
         assert (held["resourceMemoryRequest"], held["resourceMemoryLimit"]) == resources.memory
         assert tasks[name].retry_policy.max_retry_count == resources.tries
         assert tasks[name].task_info.name
-        (secret,) = platform.platforms["kubernetes"].deployment_spec["executors"][f"exec-{name}"]["secretAsEnv"]
+        (secret,) = platform.platforms["kubernetes"].deployment_spec.executors[f"exec-{name}"]["secretAsEnv"]
         assert secret["secretName"] == "credentials"
         assert [pair["envVar"] for pair in secret["keyToEnv"]] == list(CREDENTIALS.values())
 

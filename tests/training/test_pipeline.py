@@ -12,6 +12,7 @@ from headrace.errors import TrainingError
 from headrace.models.artifact import load
 from headrace.training import steps
 from headrace.training.graph import graph
+from headrace.training.listing import listing
 from headrace.training.local import run
 from headrace.training.progress import begun, heard, step
 from headrace.training.record import STEPS, Record
@@ -61,7 +62,9 @@ def test_regression(inventory: Any, place: Path, tmp_path: Path) -> None:
         assert 2**24 < one.memory < 2**36
         assert one.began <= one.ended
         assert bool(one.inputs) == bool(before)
-        assert "headrace-" not in (found.folder / one.log).read_text()
+        log = (found.folder / one.log).read_text()
+        assert "headrace-" not in log
+        assert [other for other in STEPS if f"component `{other}`" in log] == [name]
     assert record.step("preprocess").outputs["dataset"]["metadata"]["train"] > 100
     assert record.step("train").inputs["dataset"]["bytes"] == record.step("preprocess").outputs["dataset"]["bytes"]
     assert record.step("evaluate").outputs["page"]["type"] == "system.HTML"
@@ -117,6 +120,10 @@ def test_a_failing_step_is_told_and_leaves_its_record(fraud: Any, place: Path) -
     assert "before the holdout" in record.step("preprocess").error
     assert "Traceback" in (folder / "preprocess.log").read_text()
     assert record.step("preprocess").error in graph(record)
+    (kept,) = At(fraud, place).open_registry(fraud.declaration).runs()
+    assert (kept.status, kept.id, kept.tags["declaration"]) == ("FAILED", record.run, fraud.declaration.digest)
+    (listed,) = listing(place / "training", "fraud", At(fraud, place).open_registry(fraud.declaration))
+    assert (listed.status, listed.run, listed.error) == ("failed", record.run, record.step("preprocess").error)
 
 
 def test_an_unknown_parameter_starts_nothing(fraud: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from headrace.errors import ModelError
 from headrace.models.artifact import Artifact, load, verify
 from headrace.models.mlmodel import describe
 from headrace.models.recorded import Run
-from headrace.models.tracking import Tracking, mlflow
+from headrace.models.tracking import Tracking, mlflow, pages
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -72,8 +72,9 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Sequence[Path] = (),
+        status: str = "FINISHED",
     ) -> str:
-        """Records a training run, with files such as its report; its id.
+        """Records a training run, with files such as its report; its id. status: as MLflow names it.
 
         What the tag `data` names is its data set, for MLflow's own pages.
         """
@@ -90,8 +91,18 @@ class Registry:
             drawn = entities.Dataset(self.project, digest, "delta", json.dumps(source))
             client.log_inputs(run_id, [entities.DatasetInput(drawn, [])])
         self.attach(run_id, files)
-        client.set_terminated(run_id)
+        client.set_terminated(run_id, status)
         return run_id
+
+    def record_failed(
+        self, parameters: Mapping[str, int | float | str | bool], tags: Mapping[str, str], files: Sequence[Path]
+    ) -> str | None:
+        """Records a run that gave no model; None where no registry is there, or it does not answer."""
+        try:
+            found: str | None = self._ask(lambda _: self.record(parameters, {}, tags, files, "FAILED"))
+        except ModelError:
+            return None
+        return found
 
     def attach(self, run_id: str, files: Sequence[Path]) -> None:
         """Keeps copies of files with a run."""
@@ -176,7 +187,7 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """All that were registered, the first one first."""
-        found = self._ask(lambda client: _pages(client.search_model_versions, f"name = '{self.project}'"))
+        found = self._ask(lambda client: pages(client.search_model_versions, f"name = '{self.project}'"))
         return sorted((_version(one) for one in found or ()), key=lambda version: version.number)
 
     def of_job(self, job: str | None) -> Version | None:
@@ -194,7 +205,7 @@ class Registry:
         def ask(client: Any) -> list[Any]:
             experiment = client.get_experiment_by_name(self.project)
             where = None if experiment is None else [experiment.experiment_id]
-            return [] if where is None else _pages(lambda **page: client.search_runs(where, **page))
+            return [] if where is None else pages(lambda **page: client.search_runs(where, **page))
 
         return [Run.of(found) for found in self._ask(ask) or ()]
 
@@ -272,16 +283,6 @@ class Registry:
         file = self._tracking.file
         place = None if file is None else (file.parent / "artifacts" / self.project).resolve().as_uri()
         return str(client.create_experiment(self.project, artifact_location=place))
-
-
-def _pages(search: Callable[..., Any], *given: Any) -> list[Any]:
-    """Everything that a search has."""
-    found = search(*given)
-    rows = list(found)
-    while found.token:
-        found = search(*given, page_token=found.token)
-        rows += found
-    return rows
 
 
 def _version(found: Any) -> Version:

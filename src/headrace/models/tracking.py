@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +62,16 @@ def mlflow(name: str = "mlflow") -> Any:
             return import_module(name)
     except ImportError as error:
         raise MissingExtra("model registry", "mlflow", "train") from error
+
+
+def pages(search: Callable[..., Any], *given: Any) -> list[Any]:
+    """Everything that a search of MLflow's has."""
+    found = search(*given)
+    rows = list(found)
+    while found.token:
+        found = search(*given, page_token=found.token)
+        rows += found
+    return rows
 
 
 def _connect(uri: str) -> Any:

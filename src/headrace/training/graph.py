@@ -21,7 +21,7 @@ def graph(record: Record) -> str:
     width = len(record.steps) * (_WIDTH + _GAP) - _GAP
     return (
         '<section class="run-graph">'
-        f'<svg viewBox="0 -34 {width} {_HEIGHT + 40}" role="img" aria-label="steps of the run" '
+        f'<svg viewBox="-3 -36 {width + 6} {_HEIGHT + 42}" role="img" aria-label="steps of the run" '
         'style="max-width:100%;font:13px sans-serif">'
         '<defs><marker id="head" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
         '<path d="M0,0 L8,4 L0,8 z" fill="#777"/></marker></defs>'
@@ -53,6 +53,8 @@ def _box(step: StepRecord, place: int) -> str:
         f'<text x="{left + 12}" y="22" font-weight="bold" fill="{_COLOURS[step.status]}">{escape(step.name)}</text>'
         f"{texts}</g>"
     )
+    if step.log is not None:
+        box += f'<text x="{left + _WIDTH - 34}" y="22" fill="#1565c0" text-decoration="underline">log</text>'
     return box if step.log is None else f'<a href="{escape(step.log, quote=True)}">{box}</a>'
 
 
@@ -87,10 +89,15 @@ def _table(record: Record) -> str:
 
 def _row(step: str, way: str, name: str, artifact: Mapping[str, Any]) -> str:
     kind = str(artifact.get("type", "")).removeprefix("system.")
-    told = ", ".join(f"{key}={value}" for key, value in artifact.get("metadata", {}).items())
+    told = ", ".join(f"{key}={_plain(value)}" for key, value in artifact.get("metadata", {}).items())
     size = artifact.get("bytes")
     cells = [step, way, f"{name} ({kind})", size_text(size), told, str(artifact.get("uri", ""))]
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _plain(value: Any) -> Any:
+    """Kubeflow keeps whole numbers as floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _seconds(value: float | None) -> str:

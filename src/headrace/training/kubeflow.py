@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from headrace.declare.declaration import Declaration
 from headrace.errors import MissingExtra, TrainingError
-from headrace.models.registry import CHALLENGER, CHAMPION
+from headrace.models.registry import CHALLENGER, CHAMPION, Registry, Version
 from headrace.training import steps
 from headrace.training.deployment import Deployment
 from headrace.training.package import title, write_package
@@ -86,19 +86,10 @@ class Kubeflow:
         settings = settings_of(declaration, archive, registry, until) | {"project": self._deployment.project}
         journal = Journal.begin(declaration, places, registry, "kubeflow", chosen, settings)
         try:
-            # The client prints links.
-            with self._asking("it refused the run"), redirect_stdout(io.StringIO()):
-                client = self._client()
-                job = self._submit(client, declaration, {**settings, **chosen})
+            version = self._run(declaration, journal, registry, {**settings, **chosen}, progress)
         except TrainingError:
-            journal.fail()
+            journal.fail(declaration, registry)
             raise
-        progress(f"run {job} on {self._host}")
-        self._follow(client, job, journal, progress)
-        version = registry.of_job(job)
-        if version is None:
-            journal.fail()
-            raise TrainingError(f"run {job}", "it succeeded and registered no model", "see the log of its register")
         spec = registry.load(version).spec
         run = registry.run(version.run_id)
         metrics = {} if run is None else run.metrics
@@ -111,6 +102,26 @@ class Kubeflow:
             )
 
         return KubeflowResult(version.number, alias, version.sha256, _report(metrics), journal.folder, draw)
+
+    def _run(
+        self,
+        declaration: Declaration,
+        journal: Journal,
+        registry: Registry,
+        arguments: Mapping[str, Any],
+        progress: Callable[[str], None],
+    ) -> Version:
+        """What the run registered."""
+        # The client prints links.
+        with self._asking("it refused the run"), redirect_stdout(io.StringIO()):
+            client = self._client()
+            job = self._submit(client, declaration, arguments)
+        progress(f"run {job} on {self._host}")
+        self._follow(client, job, journal, progress)
+        version = registry.of_job(job)
+        if version is None:
+            raise TrainingError(f"run {job}", "it succeeded and registered no model", "see the log of its register")
+        return version
 
     def _client(self) -> Any:
         try:
@@ -142,7 +153,7 @@ class Kubeflow:
         return str(begun.run_id)
 
     def _follow(self, client: Any, job: str, journal: Journal, progress: Callable[[str], None]) -> None:
-        """Until the run is over; TrainingError, with the record complete, where it did not succeed."""
+        """Until the run is over; TrainingError where it did not succeed."""
         silent = time.monotonic()
         while True:
             try:
@@ -150,7 +161,6 @@ class Kubeflow:
                     run = client.get_run(job)
             except TrainingError:
                 if time.monotonic() - silent > PATIENCE:
-                    journal.fail()
                     raise
                 time.sleep(self._every)
                 continue
@@ -165,7 +175,6 @@ class Kubeflow:
                 break
             time.sleep(self._every)
         if run.state != "SUCCEEDED":
-            journal.fail()
             failed = [step for step in journal.record.steps if step.status == "failed"]
             subject = f"step {failed[0].name}" if failed else f"run {job}"
             cause = failed[0].error if failed and failed[0].error else _message(run) or f"it ended {run.state}"

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from headrace.declare.declaration import Declaration
 from headrace.errors import TrainingError
 from headrace.training.parameters import Parameter, parameters_of
 from headrace.training.progress import Told, begun, heard
 from headrace.training.runner import Journal, Places, TrainingResult, now, settings_of
+
+_LINE: Final = "-" * 40
 
 
 def run(
@@ -31,7 +33,11 @@ def run(
     chosen = parameters_of(declaration.model, parameters)
     settings = settings_of(declaration, archive, registry, until)
     journal = Journal.begin(declaration, places, registry, "local", chosen, settings)
-    told = _listen(journal, {"parameters": chosen, "settings": settings, "root": str(journal.folder)}, progress)
+    try:
+        told = _listen(journal, {"parameters": chosen, "settings": settings, "root": str(journal.folder)}, progress)
+    except BaseException:  # also where it is interrupted
+        journal.fail(declaration, registry)
+        raise
     registered, report = told["register"].facts, told["evaluate"].facts["report"]
     journal.succeed(registry, registered["version"], registered["alias"], registered["run"], report["model"])
     return TrainingResult(
@@ -44,7 +50,7 @@ def run(
 
 
 def _listen(journal: Journal, request: Mapping[str, Any], progress: Callable[[str], None]) -> dict[str, Told]:
-    """Runs the pipeline; what each step told. TrainingError, with the record complete, where one failed."""
+    """Runs the pipeline; what each step told. TrainingError where one failed."""
     told: dict[str, Told] = {}
     log = journal.folder / "run.log"
     with _orchestrating(request) as process, log.open("w", encoding="utf-8") as whole:
@@ -59,8 +65,6 @@ def _listen(journal: Journal, request: Mapping[str, Any], progress: Callable[[st
                     progress(f"{found.step} ({found.seconds:.1f} s): {found.facts['summary']}")
         output.close()
     failed = [found.error for found in told.values() if found.error is not None]
-    if failed or process.returncode or "register" not in told:
-        journal.fail()
     if failed:
         subject, cause, remedy = failed[0]
         raise TrainingError(subject, cause, remedy.replace("the log", str(log)))
@@ -91,14 +95,13 @@ def _orchestrating(request: Mapping[str, Any]) -> Iterator[subprocess.Popen[str]
 class _Output:
     """What the pipeline writes: told to the journal, and to a log of each step.
 
-    A step's log begins with what was written since the step before ended: how it was started.
+    kfp draws a line between two steps. What stands after it, before a step begins, is how that one was started.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._waiting: list[str] = []
         self._file: Any = None
-        self._last: Path | None = None
 
     def take(self, line: str) -> Told | None:
         name, told = begun(line), heard(line)
@@ -106,7 +109,8 @@ class _Output:
             self._open(name)
         elif told is not None:
             self._journal.step(self._journal.record.step(told.step).ending(told))
-            self._shut()
+        elif line.startswith(_LINE):
+            self.close()
         elif self._file is None:
             self._waiting.append(line)
         else:
@@ -114,22 +118,15 @@ class _Output:
         return told
 
     def close(self) -> None:
-        """The rest, such as the traceback of the step that failed, belongs to the last one."""
-        self._shut()
-        if self._last is not None:
-            with self._last.open("a", encoding="utf-8") as file:
-                file.writelines(self._waiting)
-
-    def _open(self, name: str) -> None:
-        self._shut()
-        self._last = self._journal.folder / f"{name}.log"
-        self._file = self._last.open("w", encoding="utf-8")
-        self._file.writelines(self._waiting)
-        self._waiting.clear()
-        step = self._journal.record.step(name)
-        self._journal.step(replace(step, status="running", began=now(), log=self._last.name))
-
-    def _shut(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _open(self, name: str) -> None:
+        self.close()
+        log = self._journal.folder / f"{name}.log"
+        self._file = log.open("w", encoding="utf-8")
+        self._file.writelines(self._waiting)
+        self._waiting.clear()
+        step = self._journal.record.step(name)
+        self._journal.step(replace(step, status="running", began=now(), log=log.name))

@@ -15,7 +15,7 @@ from headrace.declare.declaration import Declaration
 from headrace.models.registry import Registry, Version
 from headrace.training.graph import page
 from headrace.training.parameters import Parameter
-from headrace.training.record import Record, StepRecord
+from headrace.training.record import RECORD, Record, StepRecord
 from headrace.training.runs import Runs
 from headrace.training.steps import HOLDOUT
 
@@ -103,7 +103,7 @@ class Journal:
         self.record = record
         record.write(self.folder)
 
-    def fail(self) -> None:
+    def fail(self, declaration: Declaration, registry: Registry) -> None:
         """Ends the run, with the step that was running when it broke off."""
         ended = now()
         steps = tuple(
@@ -114,6 +114,10 @@ class Journal:
         )
         self.write(replace(self.record, status="failed", ended=ended, steps=steps))
         self._show()
+        chosen = {name: self.record.parameters[name] for name in declaration.model.parameters}
+        tags = {name: str(value) for name, value in self.record.parameters.items() if name not in chosen}
+        run = registry.record_failed(chosen, {**tags, "declaration": declaration.digest}, self._files)
+        self.write(replace(self.record, run=run))
 
     def succeed(
         self, registry: Registry, version: int, alias: str, run: str, metrics: Mapping[str, float | None]
@@ -132,7 +136,11 @@ class Journal:
         )
         Runs(self.folder.parent, self.record.project).note(self.folder, version)
         self._show()
-        registry.attach(run, [self.folder / name for name in ("run.json", PAGE)])
+        registry.attach(run, self._files)
+
+    @property
+    def _files(self) -> list[Path]:
+        return [self.folder / RECORD, self.folder / PAGE]
 
     def _show(self) -> None:
         (self.folder / PAGE).write_text(page(self.record), encoding="utf-8")
