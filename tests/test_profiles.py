@@ -53,11 +53,13 @@ SETTINGS = {
     "registry": "sqlite:m/models.db", "server": "http://0.0.0.0:9000", "partitions": 2, "clock": "marks",
     "engine": "duckdb:process", "lookup": "postgresql://u:p@db/x",
     "metrics": "127.0.0.1:9200", "alerts": "webhook:127.0.0.1:9300",
+    "pipelines": "kubeflow:https://kubeflow.example.org",
 }  # fmt: skip
 TABLES = {
     "kafka": {"linger.ms": 5},
     "schema_registry": {"user": "u", "password": "p"},
     "flink": {"rest": "http://j"},
+    "kubeflow": {"image": "shop/demand:1", "namespace": "ml"},
 }
 
 
@@ -177,3 +179,22 @@ def test_a_home_without_the_right_to_write_is_refused(
     monkeypatch.setattr("headrace.profiles.os.access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(ProfileError, match=r"nothing can be kept in .*: no right to write there"):
         read_profile(project, home=tmp_path).open_log()
+
+
+def test_a_registry_may_be_a_server_and_a_runner_a_kubeflow(project: Declaration) -> None:
+    text = """[profiles.far]
+registry = "https://mlflow.example.org"
+pipelines = "kubeflow:https://kubeflow.example.org"
+[profiles.far.kubeflow]
+image = "shop/demand:1.4.2"
+"""
+    write(project, text)
+    profile = read_profile(project, "far")
+    assert profile.open_registry(project).tracking_uri == "https://mlflow.example.org"
+    assert profile.deployment().addresses == {"registry": "https://mlflow.example.org"}
+    assert profile.deployment("shop/demand:1.5").image == "shop/demand:1.5"
+    for runner, module in ((None, "kubeflow"), ("kubeflow", "kubeflow"), ("local", "local")):
+        assert getattr(profile.open_runner(runner), "__module__", None) == f"headrace.training.{module}"
+    write(project, text.replace("image", "picture"))
+    with pytest.raises(ProfileError, match="'picture' is not a setting of kubeflow"):
+        read_profile(project, "far")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from headrace.models.registry import Registry
     from headrace.stream.flink.cluster import Cluster
     from headrace.stream.tiler import History
+    from headrace.training.deployment import Deployment
+    from headrace.training.runner import Runner
 
 _MOST_PARTITIONS: Final = 99_999
 """Ids of records hold a partition in five digits."""
@@ -36,6 +38,17 @@ STACK_FILE: Final = ".headrace/stack/stack.toml"
 _SETTINGS: Final[Mapping[str, Sequence[str]]] = {
     "kafka": (),
     "schema_registry": ("user", "password", "token", "ca"),
+    "kubeflow": (
+        "image",
+        "project",
+        "namespace",
+        "experiment",
+        "secret",
+        "service_account",
+        "pipeline_root",
+        "token",
+        "ca",
+    ),
     "flink": ("rest", "checkpoints", "jar", "parallelism", "checkpoint", "outage", "kafka", "options"),
 }
 """Settings that are tables, with what they may hold; those of librdkafka are passed as they are."""
@@ -59,6 +72,7 @@ class Profile:
     (TLS, SASL), passed as they are. schema_registry: user and password, or token; ca. flink: see docs/cluster.md.
     metrics: host:port at which the first role answers Prometheus, each further one a port later; the server does so
     at its own address. alerts: "process:rules", or "webhook:host:port", where the monitor waits for Alertmanager.
+    kubeflow: see docs/runs.md.
     """
 
     name: str
@@ -70,6 +84,7 @@ class Profile:
     online: str = "sqlite:online.sqlite"
     archive: str = "archive"
     registry: str = "sqlite:models/mlflow.db"
+    pipelines: str = "local:process"
     server: str = "http://127.0.0.1:8000"
     metrics: str = ""
     alerts: str = "process:rules"
@@ -78,6 +93,7 @@ class Profile:
     kafka: Mapping[str, Any] = field(default_factory=dict)
     schema_registry: Mapping[str, str] = field(default_factory=dict)
     flink: Mapping[str, Any] = field(default_factory=dict)
+    kubeflow: Mapping[str, str] = field(default_factory=dict)
 
     def open_log(self) -> Log:
         scheme, address = self._split("log", self.log)
@@ -188,12 +204,45 @@ class Profile:
         return Archive(place, schemas(declaration))
 
     def open_registry(self, declaration: Declaration) -> Registry:
+        from headrace.models.registry import Registry
+
         scheme, address = self._split("registry", self.registry)
         if scheme == "sqlite":
-            from headrace.models.registry import Registry
-
             return Registry(f"sqlite:///{self._path(address)}", declaration.name)
-        raise self._unknown("registry", scheme, "sqlite")
+        if scheme in ("http", "https"):
+            return Registry(self.registry, declaration.name, self.home / "models" / "cache")
+        raise self._unknown("registry", scheme, "sqlite, http or https")
+
+    def open_runner(self, runner: str | None = None) -> Runner:
+        """What runs the training pipeline. runner: its scheme, where it shall not be that of the profile."""
+        scheme, address = self._split("pipelines", self.pipelines)
+        if runner == "local" or (runner is None and scheme == "local"):
+            from headrace.training.local import run
+
+            return run
+        if runner not in (None, "kubeflow"):
+            raise ProfileError(f"runner {runner!r}", "there is none of that name", "use local or kubeflow")
+        if scheme != "kubeflow":
+            raise self._unknown("pipelines", scheme, "kubeflow:https://... with a table kubeflow")
+        from headrace.training.kubeflow import Kubeflow
+
+        return Kubeflow(address, self.deployment(), self.kubeflow)
+
+    def deployment(self, image: str | None = None) -> Deployment:
+        """How the steps of a pipeline run on a Kubeflow. image: instead of the profile's."""
+        from headrace.training.deployment import Deployment
+
+        given = image or self.kubeflow.get("image")
+        if not given:
+            remedy = f"set image in [profiles.{self.name}.kubeflow], or pass --image"
+            raise ProfileError(f"profile {self.name}", "the image of the pipeline's steps is not known", remedy)
+        shared = {"archive": self.archive, "registry": self.registry}
+        return Deployment(
+            given,
+            self.kubeflow.get("project", "/project/project.py"),
+            self.kubeflow.get("secret", "headrace-training"),
+            {name: uri for name, uri in shared.items() if "://" in uri and not uri.startswith("sqlite:")},
+        )
 
     def webhook(self) -> str | None:
         """host:port at which the monitor waits for Alertmanager; None where it evaluates the rules itself."""

@@ -250,7 +250,7 @@ def test_a_kill_loses_no_entry_and_no_promotion(
     def instants(watching: Watch) -> Iterator[int]:
         return iter([] if shop.log.committed("monitor").mark == T else [T])
 
-    monkeypatch.setattr(monitor, "train", train)
+    monkeypatch.setattr(Profile, "open_runner", lambda profile: train)
     monkeypatch.setattr(Watch, "_instants", instants)
 
     def load(_: Registry, version: Any) -> Any:
@@ -283,7 +283,7 @@ def test_a_training_that_fails_is_forgotten_by_the_next_start(shop: Shop, monkey
     def train(*_: Any) -> Any:
         raise TrainingError("training set", "it has no example whose label is final", "wait")
 
-    monkeypatch.setattr(monitor, "train", train)
+    monkeypatch.setattr(Profile, "open_runner", lambda profile: train)
     monkeypatch.setattr(Watch, "_instants", lambda self: iter([T]))
     watching = watch(shop, Registry())
     watching.run()

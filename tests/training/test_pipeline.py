@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from headrace.declare.load import read_project
 from headrace.errors import TrainingError
 from headrace.models.artifact import load
 from headrace.training import steps
+from headrace.training.graph import graph
+from headrace.training.listing import listing
 from headrace.training.local import run
-from headrace.training.progress import heard, reported
+from headrace.training.progress import begun, heard, step
+from headrace.training.record import STEPS, Record
+from headrace.training.runs import Runs
 
 
 class At:
@@ -43,6 +46,42 @@ def test_regression(inventory: Any, place: Path, tmp_path: Path) -> None:
     champion = registry.champion()
     assert registry.load(champion).spec.parameters == {**declaration.model.parameters, "trees": 40}
 
+    record = Record.read(found.folder)
+    assert record is not None
+    assert (record.status, record.version, record.alias, record.run) == (
+        "succeeded",
+        1,
+        "champion",
+        champion.run_id,
+    )
+    assert record.parameters["trees"] == 40
+    for name, before in STEPS.items():
+        one = record.step(name)
+        assert one.status == "succeeded"
+        assert one.cpu > 0
+        assert 2**24 < one.memory < 2**36
+        assert one.began <= one.ended
+        assert bool(one.inputs) == bool(before)
+        log = (found.folder / one.log).read_text()
+        assert "headrace-" not in log
+        assert [other for other in STEPS if f"component `{other}`" in log] == [name]
+    assert record.step("preprocess").outputs["dataset"]["metadata"]["train"] > 100
+    assert record.step("train").inputs["dataset"]["bytes"] == record.step("preprocess").outputs["dataset"]["bytes"]
+    assert record.step("evaluate").outputs["page"]["type"] == "system.HTML"
+    shown = (found.folder / "run.html").read_text()
+    assert shown.count("<rect") == 4
+    assert 'href="train.log"' in shown
+    kept = registry.run(champion.run_id)
+    assert kept.parameters == {
+        "max_depth": "6",
+        "trees": "40",
+        "learning_rate": "0.1",
+        "seed": str(declaration.model.seed),
+    }
+    assert kept.tags["until"] == str(inventory.until)
+    assert kept.metrics["naive_mae"] == found.metrics["naive"]["mae"]
+    assert {"report.html", "run.json", "run.html", "model"} <= set(registry.files(kept.id))
+
     # The same steps in this process give the same model, to the bit.
     dataset, draft, sealed = (str(tmp_path / name) for name in ("dataset", "draft", "sealed"))
     project, archive = str(declaration.path), str(inventory.home / "archive")
@@ -70,11 +109,21 @@ def test_classification_with_a_text_parameter(fraud: Any, place: Path, tmp_path:
     assert found.metrics["model"]["auc"] > 0.8 > found.metrics["naive"]["auc"]
 
 
-def test_a_failing_step_is_told_with_its_message(fraud: Any, place: Path) -> None:
+def test_a_failing_step_is_told_and_leaves_its_record(fraud: Any, place: Path) -> None:
     lines: list[str] = []
     with pytest.raises(TrainingError, match="before the holdout"):
         run(fraud.declaration, At(fraud, place), fraud.until - 17 * 86_400_000, {}, lines.append)
     assert lines == []
+    ((folder, record),) = Runs(place / "training", "fraud").records()
+    assert record.status == "failed"
+    assert [one.status for one in record.steps] == ["failed", "not run", "not run", "not run"]
+    assert "before the holdout" in record.step("preprocess").error
+    assert "Traceback" in (folder / "preprocess.log").read_text()
+    assert record.step("preprocess").error in graph(record)
+    (kept,) = At(fraud, place).open_registry(fraud.declaration).runs()
+    assert (kept.status, kept.id, kept.tags["declaration"]) == ("FAILED", record.run, fraud.declaration.digest)
+    (listed,) = listing(place / "training", "fraud", At(fraud, place).open_registry(fraud.declaration))
+    assert (listed.status, listed.run, listed.error) == ("failed", record.run, record.step("preprocess").error)
 
 
 def test_an_unknown_parameter_starts_nothing(fraud: Any, tmp_path: Path) -> None:
@@ -84,37 +133,15 @@ def test_an_unknown_parameter_starts_nothing(fraud: Any, tmp_path: Path) -> None
 
 
 def test_any_error_of_a_users_function_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    def step() -> dict[str, Any]:
+    with pytest.raises(ZeroDivisionError), step("train"):
         raise ZeroDivisionError("division by zero")
-
-    with pytest.raises(ZeroDivisionError):
-        reported("train", step)
-    told = heard(capsys.readouterr().out.splitlines()[0])
+    first, last = capsys.readouterr().out.splitlines()
+    assert (begun(first), begun(last), heard(first)) == ("train", None, None)
+    told = heard(last)
     assert told is not None
     assert told.error is not None
     assert told.error[:2] == ("step train", "ZeroDivisionError: division by zero")
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_compiles_with_every_parameter_typed(tmp_path: Path) -> None:
-    from kfp import compiler
-
-    from headrace.training.pipeline import pipeline
-
-    parameters = {"max_depth": 6, "rate": 0.1, "goal": 'it\'s "quoted"', "fast": True}
-    compiler.Compiler().compile(pipeline(parameters), str(tmp_path / "pipeline.yaml"))
-    found = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
-    inputs = found["root"]["inputDefinitions"]["parameters"]
-    assert {name: inputs[name]["parameterType"] for name in parameters} == {
-        "max_depth": "NUMBER_INTEGER",
-        "rate": "NUMBER_DOUBLE",
-        "goal": "STRING",
-        "fast": "BOOLEAN",
-    }
-    assert {name: inputs[name]["defaultValue"] for name in parameters} == parameters
-    outputs = found["components"]["comp-evaluate"]["outputDefinitions"]["artifacts"]
-    assert outputs["sealed"]["artifactType"]["schemaTitle"] == "system.Model"
-    assert outputs["report"]["artifactType"]["schemaTitle"] == "system.Metrics"
+    assert told.ended >= told.began > 0
 
 
 def test_a_parameter_with_a_settings_name_is_refused() -> None:

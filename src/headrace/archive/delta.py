@@ -234,6 +234,11 @@ class Archive:
             ) from error
         return found.cast(_milliseconds(found.schema))
 
+    def nothing(self, topic: str) -> pa.Table:
+        """No rows, with the columns that a topic is known to have."""
+        known = self.known(topic)
+        return known.empty_table().cast(_milliseconds(known))
+
     # Upkeep
 
     def compact(self, topics: Sequence[str] | None = None) -> dict[str, int]:

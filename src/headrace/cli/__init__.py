@@ -14,9 +14,12 @@ from headrace.cli import (
     deadletters,
     export,
     ledger,
+    lineage,
     produce,
     replay,
+    reproduce,
     run,
+    runs,
     stack,
     status,
     train,
@@ -40,6 +43,9 @@ app.command()(backfill.backfill)
 app.command()(produce.produce)
 app.command()(replay.replay)
 app.command()(train.train)
+app.command()(runs.runs)
+app.command()(reproduce.reproduce)
+app.command()(lineage.lineage)
 app.command()(compare.compare)
 app.command()(ledger.ledger)
 app.add_typer(deadletters.app, name="deadletters")

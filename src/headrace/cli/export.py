@@ -1,4 +1,4 @@
-"""`headrace export flink PROJECT DIR`, `headrace export feast PROJECT DIR`: what runs elsewhere, as files."""
+"""`headrace export flink|prometheus|feast|kubeflow PROJECT DIR`: what runs elsewhere, as files."""
 
 from __future__ import annotations
 
@@ -37,4 +37,23 @@ def feast(project: ProjectPath, folder: Folder, profile: ProfileName = "local", 
 
     declaration, _ = open_project(project, profile, home)
     for file in export(declaration, profile, home, folder):
+        print(file)
+
+
+@app.command()
+def kubeflow(
+    project: ProjectPath,
+    folder: Folder,
+    image: Annotated[
+        str | None, typer.Option(help="The image of the steps, with a version or a digest; else the profile's.")
+    ] = None,
+    profile: ProfileName = "local",
+    home: Home = None,
+) -> None:
+    """Write the training pipeline as a package, and what Kubernetes must hold before it runs."""
+    from headrace.training.package import export
+
+    declaration, chosen = open_project(project, profile, home)
+    namespace = chosen.kubeflow.get("namespace", "kubeflow")
+    for file in export(declaration, chosen.deployment(image), folder, namespace):
         print(file)

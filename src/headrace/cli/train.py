@@ -21,15 +21,18 @@ def train(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Use what had arrived by then (ISO 8601); else by now.")] = None,
     profile: ProfileName = "local",
+    runner: Annotated[
+        str | None, typer.Option(help="local or kubeflow, instead of the profile's `pipelines`.")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Train a model from the archive, evaluate it against the naive forecast and the champion, register it."""
     from headrace.monitoring.watermark import IN_FLIGHT, watermark
-    from headrace.training.local import run
     from headrace.training.splits import date
 
     declaration, chosen = open_project(project, profile, home)
+    run = chosen.open_runner(runner)
     console = Console(stderr=as_json)
     parameters = dict(_assignment(text) for text in parameter or [])
     now = time.time_ns() // 1_000_000
@@ -43,7 +46,8 @@ def train(
         say(f"the archive has what arrived before {date(moment)}: that is used")
     result = run(declaration, chosen, moment, parameters, say)
     if as_json:
-        print(json.dumps({"version": result.version, "sha256": result.sha256, "metrics": result.metrics}, indent=2))
+        told = {"version": result.version, "sha256": result.sha256, "metrics": result.metrics}
+        print(json.dumps({**told, "folder": str(result.folder)}, indent=2))
     else:
         say(f"registered version {result.version}, sha256 {result.sha256[:12]}")
 

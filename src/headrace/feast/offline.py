@@ -21,11 +21,10 @@ from headrace.feast.surroundings import Surroundings
 from headrace.features.vector import vectors
 
 try:
+    from feast import FeatureView, OnDemandFeatureView, RepoConfig
     from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
     from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
     from feast.repo_config import FeastConfigBaseModel
-
-    from feast import FeatureView, OnDemandFeatureView, RepoConfig
 except ImportError as error:
     raise MissingExtra("Feast's offline store", "feast", "feast") from error
 

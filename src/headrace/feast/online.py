@@ -12,14 +12,13 @@ from headrace.feast.surroundings import Surroundings
 from headrace.features.contract import OnlineStore as Store
 
 try:
+    from feast import Entity, FeatureService, FeatureView, RepoConfig
     from feast.infra.online_stores.online_store import OnlineStore
     from feast.online_response import OnlineResponse
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
     from feast.repo_config import FeastConfigBaseModel
     from feast.utils import _get_cached_request_context
-
-    from feast import Entity, FeatureService, FeatureView, RepoConfig
 except ImportError as error:
     raise MissingExtra("Feast's online store", "feast", "feast") from error
 

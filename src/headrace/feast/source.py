@@ -8,10 +8,9 @@ from typing import Any
 from headrace.errors import FeatureError, MissingExtra
 
 try:
+    from feast import RepoConfig, ValueType
     from feast.data_source import DataSource
     from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
-
-    from feast import RepoConfig, ValueType
 except ImportError as error:
     raise MissingExtra("the Feast data source", "feast", "feast") from error
 

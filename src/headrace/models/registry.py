@@ -1,4 +1,4 @@
-"""The model registry: MLflow, on SQLite or behind a tracking server. Nothing else imports MLflow.
+"""The model registry: MLflow, on SQLite or behind a tracking server. The same code on both.
 
 One experiment and one registered model a project. Aliases: `champion` is served, `challenger` was trained last and
 waits for the comparison. The tag `succeeds` of the champion names the version that was served before it.
@@ -6,26 +6,27 @@ waits for the comparison. The tag `succeeds` of the champion names the version t
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
+import json
 import os
-import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.errors import MissingExtra, ModelError
+from headrace.errors import ModelError
 from headrace.models.artifact import Artifact, load, verify
+from headrace.models.mlmodel import describe
+from headrace.models.recorded import Run
+from headrace.models.tracking import Tracking, mlflow, pages
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 SUCCEEDS: Final = "succeeds"
+JOB: Final = "job"
+"""The tag of what a run of the pipeline registered: its id there."""
 
-_SQLITE: Final = "sqlite:///"
 _FOLDER: Final = "model"
 
 
@@ -58,8 +59,9 @@ class Registry:
     def __init__(self, tracking_uri: str, project: str, cache: Path | None = None) -> None:
         self.tracking_uri = tracking_uri
         self.project = project
-        self._file = Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
-        near = self._file.parent if self._file else Path(tempfile.gettempdir()) / "headrace"
+        self._tracking = Tracking(tracking_uri)
+        file = self._tracking.file
+        near = file.parent if file else Path(tempfile.gettempdir()) / f"headrace-{os.getuid()}"
         self._cache = cache or near / "cache"
 
     # Writing
@@ -69,26 +71,56 @@ class Registry:
         parameters: Mapping[str, int | float | str | bool],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
+        files: Sequence[Path] = (),
+        status: str = "FINISHED",
     ) -> str:
-        """Records a training run; its id."""
-        client = self._writer()
+        """Records a training run, with files such as its report; its id. status: as MLflow names it.
+
+        What the tag `data` names is its data set, for MLflow's own pages.
+        """
+        entities, client = mlflow("mlflow.entities"), self._tracking.writer()
         run_id: str = client.create_run(self._experiment(client), tags=dict(tags)).info.run_id
-        for name, value in parameters.items():
-            client.log_param(run_id, name, value)
-        for name, metric in metrics.items():
-            client.log_metric(run_id, name, metric)
-        client.set_terminated(run_id)
+        client.log_batch(
+            run_id,
+            params=[entities.Param(name, str(value)) for name, value in parameters.items()],
+            metrics=[entities.Metric(name, metric, 0, 0) for name, metric in metrics.items()],
+        )
+        if "data" in tags:
+            digest = hashlib.sha256(tags["data"].encode()).hexdigest()[:16]
+            source = {"archive": tags.get("archive", ""), "versions": json.loads(tags["data"])}
+            drawn = entities.Dataset(self.project, digest, "delta", json.dumps(source))
+            client.log_inputs(run_id, [entities.DatasetInput(drawn, [])])
+        self.attach(run_id, files)
+        client.set_terminated(run_id, status)
         return run_id
+
+    def record_failed(
+        self, parameters: Mapping[str, int | float | str | bool], tags: Mapping[str, str], files: Sequence[Path]
+    ) -> str | None:
+        """Records a run that gave no model; None where no registry is there, or it does not answer."""
+        try:
+            found: str | None = self._ask(lambda _: self.record(parameters, {}, tags, files, "FAILED"))
+        except ModelError:
+            return None
+        return found
+
+    def attach(self, run_id: str, files: Sequence[Path]) -> None:
+        """Keeps copies of files with a run."""
+        for file in files:
+            self._client.log_artifact(run_id, str(file))
 
     def register(self, folder: Path, run_id: str | None, tags: Mapping[str, str]) -> Version:
         """Registers the artifact in a folder as the next version, its files with a run (None: a new one).
 
         Raises ModelError when the artifact is not what was saved.
         """
-        _, sha256 = verify(folder)
-        client = self._writer()
+        spec, sha256 = verify(folder)
+        client = self._tracking.writer()
         run = run_id or self.record({}, {}, tags)
         client.log_artifacts(run, str(folder), _FOLDER)
+        with tempfile.TemporaryDirectory() as work:
+            describe(spec, Path(work))
+            client.log_artifacts(run, work, _FOLDER)
         if not client.search_registered_models(f"name = '{self.project}'"):
             client.create_registered_model(self.project)
         source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
@@ -99,8 +131,10 @@ class Registry:
 
     def nominate(self, version: Version) -> str:
         """Makes a version the challenger, or the champion where there is none; which."""
-        if self.champion() is None:
+        champion = self.champion()
+        if champion is None:
             self.promote(version)
+        if champion in (None, version):
             return CHAMPION
         self._set(CHALLENGER, version)
         return CHALLENGER
@@ -114,13 +148,15 @@ class Registry:
         old = self.champion()
         if old is None or old.number != version.number:
             if old is not None:
-                self._writer().set_model_version_tag(self.project, str(version.number), SUCCEEDS, str(old.number))
+                self._tracking.writer().set_model_version_tag(
+                    self.project, str(version.number), SUCCEEDS, str(old.number)
+                )
             self._set(CHAMPION, version)
         if self._by_alias(CHALLENGER) == version:
             self._client.delete_registered_model_alias(self.project, CHALLENGER)
 
     def _set(self, alias: str, version: Version) -> None:
-        self._writer().set_registered_model_alias(self.project, alias, str(version.number))
+        self._tracking.writer().set_registered_model_alias(self.project, alias, str(version.number))
 
     # Reading
 
@@ -149,6 +185,35 @@ class Registry:
             )
         return found
 
+    def versions(self) -> list[Version]:
+        """All that were registered, the first one first."""
+        found = self._ask(lambda client: pages(client.search_model_versions, f"name = '{self.project}'"))
+        return sorted((_version(one) for one in found or ()), key=lambda version: version.number)
+
+    def of_job(self, job: str | None) -> Version | None:
+        """What a run of the pipeline has registered, by its id there."""
+        return next((version for version in self.versions() if job and version.tags.get(JOB) == job), None)
+
+    def run(self, run_id: str) -> Run | None:
+        """A run by its id."""
+        found = self._ask(lambda client: client.get_run(run_id))
+        return None if found is None else Run.of(found)
+
+    def runs(self) -> list[Run]:
+        """All that were recorded, the newest first."""
+
+        def ask(client: Any) -> list[Any]:
+            experiment = client.get_experiment_by_name(self.project)
+            where = None if experiment is None else [experiment.experiment_id]
+            return [] if where is None else pages(lambda **page: client.search_runs(where, **page))
+
+        return [Run.of(found) for found in self._ask(ask) or ()]
+
+    def files(self, run_id: str) -> list[str]:
+        """The names of the files and folders that are kept with a run."""
+        found = self._ask(lambda client: client.list_artifacts(run_id))
+        return sorted(file.path for file in found or ())
+
     def load(self, version: Version) -> Artifact:
         """The artifact of a version, from the cache on disk where it is there.
 
@@ -162,9 +227,9 @@ class Registry:
     def _fetch(self, version: Version, place: Path) -> None:
         self._cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._cache) as work:
-            exceptions = _import("mlflow.exceptions")
+            exceptions = mlflow("mlflow.exceptions")
             try:
-                found = _import("mlflow.artifacts").download_artifacts(
+                found = mlflow("mlflow.artifacts").download_artifacts(
                     artifact_uri=version.source, dst_path=work, tracking_uri=self.tracking_uri
                 )
             except (exceptions.MlflowException, OSError) as error:
@@ -185,11 +250,16 @@ class Registry:
         return self._find(lambda client: client.get_model_version_by_alias(self.project, alias))
 
     def _find(self, ask: Any) -> Version | None:
-        if self._file is not None and not self._file.exists():
+        found = self._ask(ask)
+        return None if found is None else _version(found)
+
+    def _ask(self, ask: Callable[[Any], Any]) -> Any:
+        """An answer; None where there is no such thing. ModelError where there is no answer."""
+        if not self._tracking.exists:
             return None
-        exceptions = _import("mlflow.exceptions")
+        exceptions = mlflow("mlflow.exceptions")
         try:
-            found = ask(self._client)
+            return ask(self._client)
         except exceptions.MlflowException as error:
             # An alias that is not set is an invalid parameter, a model or version that is not there does not exist.
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
@@ -199,71 +269,30 @@ class Registry:
                 f"it does not answer: {error.message}",
                 "start it, or correct its URL",
             ) from error
-        tags = dict(found.tags)
-        before = tags.pop(SUCCEEDS, None)
-        return Version(
-            number=int(found.version),
-            sha256=tags.get("sha256", ""),
-            run_id=found.run_id or "",
-            source=found.source,
-            tags=tags,
-            succeeds=None if before is None else int(before),
-        )
 
     # MLflow
 
-    @cached_property
+    @property
     def _client(self) -> Any:
-        return _connect(self.tracking_uri)
-
-    def _writer(self) -> Any:
-        """The client, after the database was made where there is none."""
-        if self._file is not None and not self._file.exists():
-            with _locked(self._file.with_suffix(".lock")):
-                if not self._file.exists():
-                    _create(self._file)
-        return self._client
+        return self._tracking.client
 
     def _experiment(self, client: Any) -> str:
         found = client.get_experiment_by_name(self.project)
         if found is not None:
             return str(found.experiment_id)
-        place = None if self._file is None else (self._file.parent / "artifacts" / self.project).resolve().as_uri()
+        file = self._tracking.file
+        place = None if file is None else (file.parent / "artifacts" / self.project).resolve().as_uri()
         return str(client.create_experiment(self.project, artifact_location=place))
 
 
-def _import(name: str) -> Any:
-    from importlib import import_module
-
-    # No call home, and no log lines about its own migrations.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return import_module(name)
-    except ImportError as error:
-        raise MissingExtra("model registry", "mlflow", "train") from error
-
-
-def _connect(uri: str) -> Any:
-    client = _import("mlflow").MlflowClient
-    # MLflow's first use of SQLAlchemy warns of what MLflow itself has to change.
-    with warnings.catch_warnings(action="ignore"):
-        return client(uri, uri)
-
-
-def _create(file: Path) -> None:
-    """Makes MLflow's database under another name first: a reader never sees one that is half migrated."""
-    with tempfile.TemporaryDirectory(dir=file.parent) as work:
-        made = Path(work) / file.name
-        _connect(f"{_SQLITE}{made}").search_registered_models()
-        shutil.copyfile(made, Path(work) / "done")
-        os.rename(Path(work) / "done", file)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _version(found: Any) -> Version:
+    tags = dict(found.tags)
+    before = tags.pop(SUCCEEDS, None)
+    return Version(
+        number=int(found.version),
+        sha256=tags.get("sha256", ""),
+        run_id=found.run_id or "",
+        source=found.source,
+        tags=tags,
+        succeeds=None if before is None else int(before),
+    )

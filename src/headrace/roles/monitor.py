@@ -31,7 +31,6 @@ from headrace.retraining.retrainer import Retrainer
 from headrace.retraining.webhook import Webhook
 from headrace.roles.context import IDLE, Context
 from headrace.roles.exposition import expose
-from headrace.training.local import run as train
 
 EVERY: Final = 10.0
 """Seconds between two looks when live."""
@@ -184,7 +183,9 @@ class Watch:
         before = None if self._reigning is None else self._reigning.number
         with self._writer.transaction() as transaction:
             transaction.keep(_TRAINING, json.dumps(before).encode())
-        result = train(self._context.declaration, self._context.profile, until, {}, self._context.say.info)
+        context = self._context
+        train = context.profile.open_runner()
+        result = train(context.declaration, context.profile, until, {}, context.say.info)
         return self._registry.version(result.version), result.held_out()
 
     # What it reads

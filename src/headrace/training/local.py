@@ -6,60 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Any, Final
 
 from headrace.declare.declaration import Declaration
 from headrace.errors import TrainingError
-from headrace.models.registry import Version
 from headrace.training.parameters import Parameter, parameters_of
-from headrace.training.progress import Told, heard
-from headrace.training.runs import Runs
-from headrace.training.steps import HOLDOUT
+from headrace.training.progress import Told, begun, heard
+from headrace.training.runner import Journal, Places, TrainingResult, now, settings_of
 
-
-class _Archive(Protocol):
-    @property
-    def uri(self) -> str: ...
-
-
-class _Registry(Protocol):
-    @property
-    def tracking_uri(self) -> str: ...
-    def champion(self) -> Version | None: ...
-
-
-class Places(Protocol):
-    """Where a deployment keeps what training reads and writes (a profile of headrace.profiles)."""
-
-    @property
-    def home(self) -> Path: ...
-    def open_archive(self, declaration: Declaration) -> Any: ...
-    def open_registry(self, declaration: Declaration) -> Any: ...
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """A registered model. alias: champion or challenger. metrics: the report of `steps.evaluate`.
-
-    folder: of the run, with its dataset, its models and `run.log`.
-    """
-
-    version: int
-    alias: str
-    sha256: str
-    metrics: Mapping[str, Any]
-    folder: Path
-
-    def held_out(self) -> pa.Table:
-        """The mature examples that the model was evaluated on: `t`, request, features, `label`, `naive`."""
-        (file,) = self.folder.glob(f"**/{HOLDOUT}")
-        return pq.read_table(file)
+_LINE: Final = "-" * 40
 
 
 def run(
@@ -69,69 +28,42 @@ def run(
     parameters: Mapping[str, Parameter],
     progress: Callable[[str], None],
 ) -> TrainingResult:
-    """Trains, evaluates and registers a model on what had arrived before `until` (ms).
-
-    parameters: model parameters that override the declared defaults; texts are read as the default's kind.
-    progress: gets a line at the end of each step. Raises TrainingError with the message of the step that failed.
-    """
-    archive: _Archive = places.open_archive(declaration)
-    registry: _Registry = places.open_registry(declaration)
+    """The local runner: see `headrace.training.runner.Runner`."""
+    archive, registry = places.open_archive(declaration), places.open_registry(declaration)
     chosen = parameters_of(declaration.model, parameters)
-    champion = registry.champion()
-    runs = Runs(places.home / "training", declaration.name)
-    runs.prune(None if champion is None else champion.number)
-    folder = runs.begin()
-    request = {
-        "parameters": chosen,
-        "root": str(folder),
-        "settings": {
-            "project": str(declaration.path),
-            "archive": archive.uri,
-            "registry": registry.tracking_uri,
-            "until": until,
-            "holdout": declaration.retrain.holdout,
-        },
-    }
-    told = _listen(request, folder / "run.log", progress)
-    registered = told["register"].facts
-    runs.note(folder, registered["version"])
+    settings = settings_of(declaration, archive, registry, until)
+    journal = Journal.begin(declaration, places, registry, "local", chosen, settings)
+    try:
+        told = _listen(journal, {"parameters": chosen, "settings": settings, "root": str(journal.folder)}, progress)
+    except BaseException:  # also where it is interrupted
+        journal.fail(declaration, registry)
+        raise
+    registered, report = told["register"].facts, told["evaluate"].facts["report"]
+    journal.succeed(registry, registered["version"], registered["alias"], registered["run"], report["model"])
     return TrainingResult(
         version=registered["version"],
         alias=registered["alias"],
         sha256=registered["sha256"],
-        metrics=told["evaluate"].facts["report"],
-        folder=folder,
+        metrics=report,
+        folder=journal.folder,
     )
 
 
-def _listen(request: Mapping[str, Any], log: Path, progress: Callable[[str], None]) -> dict[str, Told]:
-    """Runs the pipeline; what each step told."""
-    # kfp.local runs steps with the first python on the path.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+def _listen(journal: Journal, request: Mapping[str, Any], progress: Callable[[str], None]) -> dict[str, Told]:
+    """Runs the pipeline; what each step told. TrainingError where one failed."""
     told: dict[str, Told] = {}
-    with (
-        log.open("w", encoding="utf-8") as kept,
-        subprocess.Popen(
-            [sys.executable, "-m", "headrace.training.orchestrate", json.dumps(request)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.PIPE,  # its lifeline: nothing is ever written to it
-            start_new_session=True,  # so that it can end its steps with itself
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            # Threads that wait do not spin: the machine also runs everything else.
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PATH": path},
-        ) as process,
-    ):
+    log = journal.folder / "run.log"
+    with _orchestrating(request) as process, log.open("w", encoding="utf-8") as whole:
+        output = _Output(journal)
         assert process.stdout is not None
         for line in process.stdout:
-            kept.write(line)
-            found = heard(line)
+            whole.write(line)
+            found = output.take(line)
             if found is not None:
                 told[found.step] = found
                 if found.error is None:
                     progress(f"{found.step} ({found.seconds:.1f} s): {found.facts['summary']}")
+        output.close()
     failed = [found.error for found in told.values() if found.error is not None]
     if failed:
         subject, cause, remedy = failed[0]
@@ -139,3 +71,62 @@ def _listen(request: Mapping[str, Any], log: Path, progress: Callable[[str], Non
     if process.returncode or "register" not in told:
         raise TrainingError("training pipeline", f"it ended with code {process.returncode}", f"see {log}")
     return told
+
+
+@contextmanager
+def _orchestrating(request: Mapping[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    # kfp.local runs steps with the first python on the path.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    with subprocess.Popen(
+        [sys.executable, "-m", "headrace.training.orchestrate", json.dumps(request)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.PIPE,  # its lifeline: nothing is ever written to it
+        start_new_session=True,  # so that it can end its steps with itself
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        # Threads that wait do not spin: the machine also runs everything else.
+        env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PATH": path},
+    ) as process:
+        yield process
+
+
+class _Output:
+    """What the pipeline writes: told to the journal, and to a log of each step.
+
+    kfp draws a line between two steps. What stands after it, before a step begins, is how that one was started.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._waiting: list[str] = []
+        self._file: Any = None
+
+    def take(self, line: str) -> Told | None:
+        name, told = begun(line), heard(line)
+        if name is not None:
+            self._open(name)
+        elif told is not None:
+            self._journal.step(self._journal.record.step(told.step).ending(told))
+        elif line.startswith(_LINE):
+            self.close()
+        elif self._file is None:
+            self._waiting.append(line)
+        else:
+            self._file.write(line)
+        return told
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self, name: str) -> None:
+        self.close()
+        log = self._journal.folder / f"{name}.log"
+        self._file = log.open("w", encoding="utf-8")
+        self._file.writelines(self._waiting)
+        self._waiting.clear()
+        step = self._journal.record.step(name)
+        self._journal.step(replace(step, status="running", began=now(), log=log.name))

@@ -1,11 +1,14 @@
-"""The folders of training runs: each has the dataset, the models and the log of one."""
+"""The folders of training runs: each has the dataset, the models, the logs and the record of one."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from headrace.training.record import Record
 
 KEPT: Final = 3
 """How many of a project's last runs are kept, one that begins included; that of the champion is kept besides."""
@@ -28,16 +31,26 @@ class Runs:
         """Notes the version that a run registered."""
         (run / _VERSION).write_text(f"{version}\n", encoding="utf-8")
 
+    def records(self) -> Iterator[tuple[Path, Record]]:
+        """The folders that have a record, newest first."""
+        for folder in self._folders():
+            record = Record.read(folder)
+            if record is not None:
+                yield folder, record
+
     def prune(self, champion: int | None) -> None:
         """Deletes old runs, so that `KEPT` are there when one more begins.
 
         champion: the version whose run stays, however old it is.
         """
-        runs = [run for run in self._home.glob(f"{self._prefix}*") if run.is_dir()]
-        old = sorted(runs, key=lambda run: run.stat().st_mtime_ns, reverse=True)[KEPT - 1 :]
-        for run in old:
+        for run in self._folders()[KEPT - 1 :]:
             if champion is None or _version(run) != champion:
                 shutil.rmtree(run, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        """Newest first."""
+        runs = [run for run in self._home.glob(f"{self._prefix}*") if run.is_dir()]
+        return sorted(runs, key=lambda run: run.stat().st_mtime_ns, reverse=True)
 
 
 def _version(run: Path) -> int | None:

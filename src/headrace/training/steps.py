@@ -7,7 +7,6 @@ it wrote, so that none sees more than it should: training never sees the holdout
 from __future__ import annotations
 
 import json
-import platform
 import random
 import shutil
 import subprocess
@@ -41,10 +40,13 @@ Facts = dict[str, Any]
 """What a step has to tell, as JSON; `summary` is a line for people."""
 
 
-def preprocess(project: str, archive: str, until: int, holdout: int, out: str) -> Facts:
+def preprocess(
+    project: str, archive: str, until: int, holdout: int, out: str, pinned: Mapping[str, int] | None = None
+) -> Facts:
     """Draws the training set from the archive and splits it by time; writes it to the folder `out`.
 
     project: the project file. archive: folder or URI. until: ms; what arrived later does not count. holdout: ms.
+    pinned: the version of each topic's table, where one that is not named has none; None: the newest of all.
     """
     from headrace.archive.columns import schemas
     from headrace.archive.delta import Archive
@@ -52,13 +54,14 @@ def preprocess(project: str, archive: str, until: int, holdout: int, out: str) -
 
     declaration = read_project(Path(project))
     store = Archive(archive, schemas(declaration))
-    versions = store.versions()
+    versions = store.versions() if pinned is None else pinned
     read: dict[str, int] = {}
 
     def records(topic: str) -> pa.Table:
         version = versions.get(topic)
-        if version is not None:
-            read[topic] = version
+        if version is None:
+            return store.nothing(topic) if pinned is not None else store.read(topic)
+        read[topic] = version
         return store.read(topic, version)
 
     found = training_set(declaration, records, until)
@@ -191,37 +194,35 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
     return {"sha256": digest, "report": result, "summary": _told(result)}
 
 
-def register(sealed: str, report: str, registry: str, project: str) -> Facts:
+def register(
+    sealed: str,
+    report: str,
+    registry: str,
+    project: str,
+    drawn: Mapping[str, Any] | None = None,
+    page: str | None = None,
+) -> Facts:
     """Records the run and registers the artifact: as champion where there is none, else as challenger.
 
-    project: the project file, for the commit of the repository that it lies in, if any.
+    project: the project file, for the commit of the repository that it lies in, if any. drawn: `archive`, `until`,
+    `holdout` and `job` of the pipeline, for who wants the same again; a job registers once. page: of the report.
     """
-    spec, sha256 = verify(Path(sealed))
-    judged = _read_json(Path(report))
-    tags = {
-        "declaration": spec.declaration,
-        "data": json.dumps(spec.data, sort_keys=True),
-        "library": spec.library,
-        "python": platform.python_version(),
-        "trained_until": date(spec.trained.last),
-    }
-    commit = _commit(Path(project))
-    if commit is not None:
-        tags["commit"] = commit
-    measured = {
-        name if who == "model" else f"{who}_{name}": value
-        for who in ("model", "naive")
-        for name, value in judged[who].items()
-        if value is not None
-    }
+    from headrace.training.registering import record_of
+
+    artifact = Path(sealed)
+    spec, sha256 = verify(artifact)
     models = Registry(registry, spec.project)
-    run = models.record({**spec.parameters, "seed": spec.seed}, measured, {**tags, "sha256": sha256})
-    version = models.register(Path(sealed), run, tags)
+    version = models.of_job((drawn or {}).get("job"))
+    if version is None:
+        tags, run = record_of(
+            models, spec, sha256, _read_json(Path(report)), _commit(Path(project)), drawn or {}, page
+        )
+        version = models.register(artifact, run, tags)
     alias = models.nominate(version)
     return {
         "version": version.number,
         "alias": alias,
-        "run": run,
+        "run": version.run_id,
         "sha256": sha256,
         "summary": f"version {version.number} is the {alias}, sha256 {sha256[:12]}",
     }
