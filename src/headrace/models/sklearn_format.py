@@ -27,6 +27,7 @@ except ImportError as error:
     raise MissingExtra("model format 'sklearn'", "skops", "train") from error
 
 HELD: Final = (
+    "functools.partial",
     "numpy.dtype",
     "numpy.number",
     "sklearn.calibration._CalibratedClassifier",
@@ -37,8 +38,10 @@ HELD: Final = (
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
 )
-"""Parts of scikit-learn's own models that skops does not list: they hold numbers and settings, and run nothing.
+"""Parts of scikit-learn's own models that skops does not list: they hold numbers and settings, and run nothing. (A
+partial is one of a function that is itself named here, or known to skops.)
 
 A forged tree could make the process read where it should not; that no file was forged is what the sha256 is for.
 """
