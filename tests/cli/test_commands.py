@@ -28,7 +28,8 @@ from headrace.stream.tables import Tables
 INVENTORY = Path(__file__).parents[2] / "examples" / "inventory"
 COMMANDS = [
     ["check"], ["up"], ["run"], ["status"], ["backfill"], ["produce"], ["replay"], ["train"], ["compare"],
-    ["export", "flink"], ["export", "feast"], ["export", "kubeflow"], ["export", "prometheus"], ["runs"], ["reproduce"], ["lineage"],
+    ["export", "flink"], ["export", "feast"], ["export", "kubeflow"], ["export", "prometheus"],
+    ["runs"], ["reproduce"], ["lineage"],
     ["ledger"], ["deadletters", "list"], ["deadletters", "replay"],
     ["stack", "install"], ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "doctor"],
 ]  # fmt: skip

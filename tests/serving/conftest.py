@@ -19,7 +19,10 @@ from headrace.declare.declaration import Declaration, View
 from headrace.declare.load import read_project
 from headrace.features.sqlite import SqliteStore
 from headrace.features.vector import Vectors
+from headrace.models import artifact
 from headrace.models.baseline import Baseline
+from headrace.models.encoding import Encoding
+from headrace.models.explanation import Explanation
 from headrace.serving.app import create_app
 from headrace.serving.predictor import Loaded, Predictor
 from headrace.serving.segment import SegmentWriter
@@ -47,6 +50,10 @@ class FakeModel:
         self.asked.extend(rows)
         return np.full(len(rows), self.output)
 
+    def explain(self, rows: Sequence[Mapping[str, Any]]) -> list[Explanation]:
+        values = dict.fromkeys(rows[0], 0.0) if rows else {}
+        return [Explanation(self.output - 1, {**values, next(iter(values)): 1.0}) for _ in rows]
+
 
 def baselines(declaration: Declaration) -> dict[str, Baseline]:
     """A baseline for each feature, as if a few values had been seen."""
@@ -56,6 +63,45 @@ def baselines(declaration: Declaration) -> dict[str, Baseline]:
     }
     numbers = [float(value) for value in range(40)]
     return {f.name: made.get(f.type.kind, lambda: Baseline.of_numbers(numbers))() for f in declaration.features}
+
+
+def saved(declaration: Any, baselines: Any, folder: Path, rounds: int = 5) -> Any:
+    """A small XGBoost model of random examples, through disk."""
+    xgboost = pytest.importorskip("xgboost")
+    chance, rows = np.random.default_rng(3), 60
+    columns = {
+        "str": lambda: pa.array(chance.choice(["a", "b"], rows)),
+        "bool": lambda: pa.array(chance.random(rows) < 0.5),
+        "int": lambda: pa.array(chance.integers(0, 30, rows)),
+        "float": lambda: pa.array(chance.random(rows)),
+    }
+    table = pa.table({feature.name: columns[feature.type.kind]() for feature in declaration.features})
+    encoding = Encoding.frozen(declaration.features, table)
+    target = chance.random(rows)
+    if declaration.model.task == "classification":
+        kind, target = xgboost.XGBClassifier, target < 0.5
+    else:
+        kind = xgboost.XGBRegressor
+    model = kind(n_estimators=rounds, max_depth=3, enable_categorical=True).fit(encoding.frame(table), target)
+    spec = artifact.Spec(
+        project=declaration.name,
+        declaration=declaration.digest,
+        task=declaration.model.task,
+        label=declaration.label.name,
+        encoding=encoding,
+        parameters={},
+        seed=1,
+        library=f"xgboost {xgboost.__version__}",
+        trained=artifact.Span(0, 1, rows),
+        holdout=artifact.Span(2, 3, 1),
+        embargo=0,
+        data={},
+        baselines=baselines,
+        prediction=next(iter(baselines.values())),
+        metrics={"mae": 1.0},
+    )
+    artifact.save(folder, model, spec)
+    return artifact.load(folder)
 
 
 def tiles(views: Sequence[View], keys: Mapping[tuple[str, ...], str], at: int) -> pa.Table:
@@ -180,3 +226,8 @@ def fake_model() -> type[FakeModel]:
 @pytest.fixture
 def make_baselines() -> Callable[[Declaration], dict[str, Baseline]]:
     return baselines
+
+
+@pytest.fixture
+def save_model() -> Callable[..., Any]:
+    return saved

@@ -7,55 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pytest
-
-from headrace.models import artifact
-from headrace.models.encoding import Encoding
 from headrace.serving.predictor import Model
 from headrace.serving.requests import Requests
 from headrace.serving.segment import read_frames, segments
 from headrace.serving.swap import Watcher
-
-
-def saved(declaration: Any, baselines: Any, folder: Path) -> Model:
-    """A small XGBoost model of random examples, through disk."""
-    xgboost = pytest.importorskip("xgboost")
-    chance, rows = np.random.default_rng(3), 60
-    columns = {
-        "str": lambda: pa.array(chance.choice(["a", "b"], rows)),
-        "bool": lambda: pa.array(chance.random(rows) < 0.5),
-        "int": lambda: pa.array(chance.integers(0, 30, rows)),
-        "float": lambda: pa.array(chance.random(rows)),
-    }
-    table = pa.table({feature.name: columns[feature.type.kind]() for feature in declaration.features})
-    encoding = Encoding.frozen(declaration.features, table)
-    target = chance.random(rows)
-    if declaration.model.task == "classification":
-        kind, target = xgboost.XGBClassifier, target < 0.5
-    else:
-        kind = xgboost.XGBRegressor
-    model = kind(n_estimators=5, max_depth=3, enable_categorical=True).fit(encoding.frame(table), target)
-    spec = artifact.Spec(
-        project=declaration.name,
-        declaration=declaration.digest,
-        task=declaration.model.task,
-        label=declaration.label.name,
-        encoding=encoding,
-        parameters={},
-        seed=1,
-        library=f"xgboost {xgboost.__version__}",
-        trained=artifact.Span(0, 1, rows),
-        holdout=artifact.Span(2, 3, 1),
-        embargo=0,
-        data={},
-        baselines=baselines,
-        prediction=next(iter(baselines.values())),
-        metrics={"mae": 1.0},
-    )
-    artifact.save(folder, model, spec)
-    return artifact.load(folder)
 
 
 class One:
@@ -70,9 +25,9 @@ class One:
 
 
 def test_the_answer_is_that_of_the_artifact(
-    serving: Any, tmp_path: Path, make_baselines: Callable[[Any], Any]
+    serving: Any, tmp_path: Path, make_baselines: Callable[[Any], Any], save_model: Callable[..., Any]
 ) -> None:
-    model = saved(serving.declaration, make_baselines(serving.declaration), tmp_path / "model")
+    model = save_model(serving.declaration, make_baselines(serving.declaration), tmp_path / "model")
     watcher = Watcher(serving.predictor, One(model), Requests.of(serving.declaration).rehearsal())
     assert watcher.look(), watcher.problem
 

@@ -16,12 +16,16 @@ import pyarrow as pa
 
 from headrace.errors import ModelError
 from headrace.models.baseline import Baseline
-from headrace.models.encoding import Encoding, Scalar
+from headrace.models.encoding import Encoding, Matrix, Scalar
+from headrace.models.explanation import Explanation, explanations
 from headrace.models.formats import Known, Predictor, format_named, format_of
+from headrace.models.kernel_shap import KernelShap, background
 from headrace.models.metrics import Task
 
 SPEC: Final = "spec.json"
 SEAL: Final = "sha256"
+BACKGROUND: Final = "background.npy"
+"""A sample of the training matrix, where the model's format needs one to explain."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,15 @@ class Artifact:
         """Predictions for the feature columns of a table; shape (rows,)."""
         return self._predict(self.spec.encoding.table_matrix(table))
 
+    def explain(self, rows: Sequence[Mapping[str, Scalar]]) -> list[Explanation]:
+        """What each feature gave to the prediction of each row (models/explanation.py).
+
+        Raises ModelError where the model's objective has no explanation, MissingExtra where shap is needed.
+        """
+        if not rows:
+            return []
+        return explanations(self.spec.encoding.names, self.predictor.contributions(self.spec.encoding.matrix(rows)))
+
     def _predict(self, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if not len(matrix):
             return np.empty(0)
@@ -129,17 +142,21 @@ class Artifact:
         return predicted
 
 
-def save(folder: Path, model: Any, spec: Spec) -> str:
+def save(folder: Path, model: Any, spec: Spec, examples: Matrix | None = None) -> str:
     """Writes a fitted model and its spec; their sha256.
 
-    Raises ModelError for a model of a library that has no format in `headrace.models.formats`.
+    examples: the matrix that it was trained on. Of it a sample is kept where the model's format cannot explain
+    without one. Raises ModelError for a model of a library that has no format in `headrace.models.formats`.
     """
     name = format_of(model)
     if not spec.library.startswith(name):
         raise ModelError(f"model of {spec.project}", f"its spec says {spec.library!r}", f"write {name!r}")
     form = format_named(name)
     folder.mkdir(parents=True, exist_ok=True)
-    form.open().write(model, folder / form.file)
+    form.open().write(model, folder / form.file, spec.encoding)
+    (folder / BACKGROUND).unlink(missing_ok=True)
+    if examples is not None and not form.explains:
+        np.save(folder / BACKGROUND, background(examples, spec.seed), allow_pickle=False)
     return _seal(folder, spec)
 
 
@@ -148,7 +165,8 @@ def restate(source: Path, folder: Path, **changes: Any) -> str:
     spec, _ = verify(source)
     file = _format(spec).file
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source / file, folder / file)
+    for name in _contents(source, file):
+        shutil.copyfile(source / name, folder / name)
     return _seal(folder, replace(spec, **changes))
 
 
@@ -156,7 +174,10 @@ def load(folder: Path, sha256: str | None = None) -> Artifact:
     """Reads an artifact after `verify`."""
     spec, digest = verify(folder, sha256)
     form = _format(spec)
-    return Artifact(folder, spec, digest, form.open().read(folder / form.file))
+    model = form.open().read(folder / form.file, spec.encoding)
+    if not form.explains:
+        model = KernelShap(model, _background(folder), spec.seed)
+    return Artifact(folder, spec, digest, model)
 
 
 def verify(folder: Path, sha256: str | None = None) -> tuple[Spec, str]:
@@ -195,10 +216,24 @@ def _seal(folder: Path, spec: Spec) -> str:
     return digest
 
 
+def _background(folder: Path) -> Matrix | None:
+    if not (folder / BACKGROUND).exists():
+        return None
+    try:
+        return np.asarray(np.load(folder / BACKGROUND, allow_pickle=False), np.float64)
+    except ValueError as error:
+        raise ModelError(f"model {folder}", f"{BACKGROUND} cannot be read: {error}", "train it again") from error
+
+
+def _contents(folder: Path, file: str) -> list[str]:
+    """The model file, and the sample that lies beside it."""
+    return [file, BACKGROUND] if (folder / BACKGROUND).exists() else [file]
+
+
 def _digest(folder: Path, file: str) -> str:
-    """sha256 over the lines `<sha256>  <name>` of the model file and the spec, as sha256sum prints them."""
+    """sha256 over the lines `<sha256>  <name>` of the model's files and the spec, as sha256sum prints them."""
     whole = hashlib.sha256()
-    for name in (file, SPEC):
+    for name in (*_contents(folder, file), SPEC):
         try:
             content = (folder / name).read_bytes()
         except FileNotFoundError as error:

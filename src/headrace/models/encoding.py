@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -114,18 +115,27 @@ class Encoding:
 
     def frame(self, table: pa.Table) -> pd.DataFrame:
         """What the user's training function gets as x: categories are pandas Categorical, the rest float64."""
+        return self.matrix_frame(self.table_matrix(table))
+
+    def matrix_frame(self, matrix: Matrix) -> pd.DataFrame:
+        """The data frame of a matrix: so x in training is what a library of data frames gets when served."""
         import pandas as pd
 
         columns: dict[str, Any] = {}
-        for column in self.columns:
-            if column.levels is None:
-                columns[column.name] = _numbers(column, table)
-            elif column.levels:
-                codes = self._place(column, table).tolist()
-                columns[column.name] = pd.Categorical.from_codes(codes, pd.Index(column.levels, dtype=object))
-            else:  # always missing; XGBoost refuses a category without levels
-                columns[column.name] = np.full(table.num_rows, np.nan)
+        for index, column in enumerate(self.columns):
+            values = matrix[:, index]
+            if column.levels:
+                codes = np.where(np.isnan(values), -1, values).astype(np.int64)
+                columns[column.name] = pd.Categorical.from_codes(codes.tolist(), self._levels[column.name])
+            else:  # a number, or always missing: XGBoost refuses a category without levels
+                columns[column.name] = values
         return pd.DataFrame(columns)
+
+    @cached_property
+    def _levels(self) -> Mapping[str, pd.Index]:
+        import pandas as pd
+
+        return {c.name: pd.Index(c.levels, dtype=object) for c in self.columns if c.levels}
 
     def _place(self, column: Column, table: pa.Table) -> npt.NDArray[np.int64]:
         """Codes; -1 is missing."""
@@ -149,6 +159,25 @@ class Encoding:
             Column(column["name"], column["kind"], tuple(column["levels"]) if "levels" in column else None)
             for column in columns
         ])  # fmt: skip
+
+
+def numbers(x: pd.DataFrame) -> Matrix:
+    """The matrix of a training function's x, as it is served: for libraries that take numbers alone.
+
+    >>> encoding = Encoding((Column("units", "int"), Column("place", "str", ("here", "there"))))
+    >>> numbers(encoding.frame(pa.table({"units": [3, None], "place": ["there", "nowhere"]})))
+    array([[ 3.,  1.],
+           [nan, nan]])
+    """
+    values = np.empty(x.shape)
+    for index, name in enumerate(x.columns):
+        column: Any = x[name]
+        if column.dtype == "category":
+            codes = column.cat.codes.to_numpy()
+            values[:, index] = np.where(codes < 0, np.nan, codes)
+        else:
+            values[:, index] = column.to_numpy(np.float64)
+    return values
 
 
 def _refused(column: Column, value: object) -> ModelError:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from headrace.errors import ModelError
-from headrace.models.encoding import Matrix
+from headrace.models.encoding import Encoding, Matrix
+from headrace.models.explanation import Terms
 
 
 class Predictor(Protocol):
@@ -19,6 +20,16 @@ class Predictor(Protocol):
         """Predictions for a matrix of float64, shape (rows, columns): an array of shape (rows,)."""
         ...
 
+    def contributions(self, matrix: Matrix) -> Terms:
+        """What each column gave to each prediction: shape (rows, columns + 1), the base last. They sum to it."""
+        ...
+
+
+class Asked(Protocol):
+    """A model that was read back and can only be asked."""
+
+    def predict(self, matrix: Matrix) -> Any: ...
+
 
 class Format(Protocol):
     """How models of one library are stored."""
@@ -27,18 +38,27 @@ class Format(Protocol):
         """The library and its version, for the record."""
         ...
 
-    def write(self, model: Any, path: Path) -> None: ...
+    def write(self, model: Any, path: Path, encoding: Encoding) -> None:
+        """encoding: of x, on which it was fitted."""
+        ...
 
-    def read(self, path: Path) -> Predictor: ...
+    def read(self, path: Path, encoding: Encoding) -> Any:
+        """A Predictor where it explains itself, else an Asked."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A format, not imported yet (a library takes seconds). file: of the model in the artifact's folder."""
+    """A format, not imported yet (a library takes seconds).
+
+    file: of the model in the artifact's folder. explains: its models tell what each feature gave; others are
+    explained by asking them, over a sample of the training examples.
+    """
 
     file: str
     module: str
     adapter: str
+    explains: bool = False
 
     def open(self) -> Format:
         found: Format = getattr(import_module(self.module), self.adapter)()
@@ -46,7 +66,9 @@ class Known:
 
 
 FORMATS: Final[Mapping[str, Known]] = {
-    "xgboost": Known("model.ubj", "headrace.models.xgboost_format", "XGBoostFormat"),
+    "xgboost": Known("model.ubj", "headrace.models.xgboost_format", "XGBoostFormat", explains=True),
+    "sklearn": Known("model.skops", "headrace.models.sklearn_format", "SklearnFormat"),
+    "torch": Known("model.onnx", "headrace.models.torch_format", "TorchFormat"),
 }
 """By name, which is also the first part of the module of the models' classes."""
 
@@ -65,7 +87,7 @@ def format_of(model: Any) -> str:
     ...     format_of(object())
     ... except ModelError as error:
     ...     print(error)
-    model object: models of 'builtins' have no native format here. To mend it: return a fitted model of xgboost
+    model object: models of 'builtins' have no native format here. To mend it: ...
     """
     for kind in type(model).__mro__:
         name = kind.__module__.partition(".")[0]

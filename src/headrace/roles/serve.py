@@ -13,6 +13,7 @@ from headrace.models.registry import Registry
 from headrace.roles.context import Context
 from headrace.serving.app import create_app
 from headrace.serving.once import Once
+from headrace.serving.past import Past, in_topic_or_archive, on_disk
 from headrace.serving.predictor import PredictionLog, Predictor, named_ids, random_ids
 from headrace.serving.requests import Requests
 from headrace.serving.segment import SegmentWriter
@@ -61,14 +62,15 @@ def run(context: Context) -> None:
         now=lambda: context.clock.now() or 0,
         arrival=prediction_time if replayed else append_time,
     )
-    watcher = Watcher(
-        predictor, Champions(profile.open_registry(declaration)), Requests.of(declaration).rehearsal()
-    )
+    champions = Champions(profile.open_registry(declaration))
+    watcher = Watcher(predictor, champions, Requests.of(declaration).rehearsal())
+    kept = in_topic_or_archive(declaration, context.log, context.schemas, profile.open_archive(declaration))
     app = create_app(
         declaration,
         predictor,
         warnings=(lambda: watcher.problem, lambda: sender.problem, sender.corrupt),
         unshipped=sender.unshipped,
+        past=Past(declaration, (on_disk(folder), kept), champions),
     )
     shipping = threading.Event()
     address = urlsplit(profile.server)

@@ -1,35 +1,42 @@
-"""The HTTP application: predictions, health, metrics, the model."""
+"""The HTTP application: predictions, explanations, health, metrics, the model."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from headrace.declare.declaration import Declaration
-from headrace.errors import FeatureError, HeadraceError, MissingExtra, StoreUnavailable
-from headrace.serving.predictor import Prediction, Predictor
-from headrace.serving.requests import BYTES, ROWS, Refusal, Requests, too_large
+from headrace.errors import HeadraceError, MissingExtra
+from headrace.serving.answers import dump, failed, refused, told
+from headrace.serving.endpoint import Predict, Receive, Scope, Send
+from headrace.serving.openapi import explanation_operation, predict_operation
+from headrace.serving.past import Past
+from headrace.serving.predictor import Predictor
+from headrace.serving.requests import Requests
 
 try:
     from fastapi import FastAPI, Request, Response
     from starlette.exceptions import HTTPException
-    from starlette.requests import ClientDisconnect
+    from starlette.middleware.errors import ServerErrorMiddleware
 except ImportError as error:
     raise MissingExtra("server", "fastapi", "serve") from error
 
-_LOG: Final = logging.getLogger("headrace.serve")
-_SMALL: Final = 2_000
-"""Bytes up to which a body costs less than the way to another thread and back."""
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+class Application:
+    """`POST /predict` by its endpoint, all else by FastAPI."""
+
+    def __init__(self, predict: Any, rest: FastAPI) -> None:
+        self._predict = predict
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        mine = scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST"
+        await (self._predict if mine else self._rest)(scope, receive, send)
 
 
 def create_app(
@@ -38,14 +45,14 @@ def create_app(
     *,
     warnings: Sequence[Callable[[], str | None]] = (),
     unshipped: Callable[[], int] | None = None,
-) -> FastAPI:
+    past: Past | None = None,
+) -> Application:
     """The application of one project.
 
     warnings: what `GET /readyz` tells beside its answer, such as a champion that cannot be loaded. unshipped:
-    bytes of the prediction log that wait for the log.
+    bytes of the prediction log that wait for the log. past: explains logged predictions; without it, none is known.
 
-    `POST /predict` takes a row or `{"rows": [...]}`. What is more than a few rows is predicted in a thread of its
-    own, so that the process stays free for the others, for health and for metrics. Errors are
+    `POST /predict` takes a row or `{"rows": [...]}`, and `"explain": true` beside. Errors are
     `{"error": {"subject", "cause", "remedy", "field"?, "others"?}}`.
     """
     requests = Requests.of(declaration)
@@ -68,29 +75,23 @@ def create_app(
     async def on_worker(call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(worker, call, *arguments)
 
-    def answer(body: bytes, name: str | None) -> bytes:
-        asked = requests.read(body)
-        return _answer(predictor.predict(asked.rows, name), asked.many)
-
-    @app.post("/predict", openapi_extra=_operation(declaration, requests), response_class=Response)
-    async def predict(request: Request) -> Response:
+    @app.post("/predict", openapi_extra=predict_operation(declaration, requests), response_class=Response)
+    async def predict() -> Response:
         """A prediction for each row, from its features at this moment."""
-        began, status = time.perf_counter(), 500
+        raise NotImplementedError  # `Predict` answers; here it is described
+
+    @app.get("/predictions/{id}/explanation", openapi_extra=explanation_operation(), response_class=Response)
+    async def explanation(id: str) -> Response:
+        """Why a prediction was what it was, from its logged features, by the model version that made it."""
         try:
-            body = await _body(request)
-            name = request.headers.get("idempotency-key")
-            content = answer(body, name) if len(body) <= _SMALL else await on_worker(answer, body, name)
-            response = Response(content, media_type="application/json")
-            status = response.status_code
-        except ClientDisconnect:
-            response = Response(status_code=(status := 400))  # nobody reads it
+            found = None if past is None else await on_worker(past.explain, id, predictor.loaded)
         except HeadraceError as error:
-            response = _refused(error)
-            status = response.status_code
-        finally:
-            metrics.requests.labels(str(status)).inc()
-            metrics.seconds.observe(time.perf_counter() - began)
-        return response
+            status, content = refused(error)
+            return Response(content, status, media_type="application/json")
+        if found is None:
+            remedy = "send the id of an answer of this project's server"
+            return _error(404, {"subject": f"prediction {id[:80]}", "cause": "none is known", "remedy": remedy})
+        return _json(told(found.prediction, found.explanation))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -131,101 +132,13 @@ def create_app(
         content = {"subject": "server", "cause": "an error of its own", "remedy": "see the server's log"}
         return _error(500, content)
 
-    return app
-
-
-async def _body(request: Request) -> bytes:
-    """The body, never more than is allowed of it. Refusal 413 or 415."""
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().replace('"', "")
-    if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
-        raise Refusal("its content type is not JSON", "send content-type: application/json", status=415)
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refusal("its body is encoded", "send it without content-encoding", status=415)
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length[:20]) > BYTES:
-        raise too_large()
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > BYTES:
-            raise too_large()
-    return bytes(body)
-
-
-def _answer(predictions: Sequence[Prediction], many: bool) -> bytes:
-    rows = [asdict(prediction) for prediction in predictions]
-    return _dump({"predictions": rows} if many else rows[0])
-
-
-def _refused(error: HeadraceError) -> Response:
-    """What the caller can mend is 4xx; what the server lacks is 503."""
-    content: dict[str, Any] = {"subject": error.subject, "cause": error.cause, "remedy": error.remedy}
-    if isinstance(error, Refusal):
-        if error.field is not None:
-            content["field"] = error.field
-        if error.others:
-            content["others"] = error.others
-        return _error(error.status, content)
-    if isinstance(error, FeatureError) and not isinstance(error, StoreUnavailable):
-        return _error(422, content)
-    _LOG.error("a request could not be answered: %s", error)
-    return _error(503, content)
+    endpoint = Predict(requests, predictor, worker)
+    return Application(ServerErrorMiddleware(endpoint, handler=unexpected), app)
 
 
 def _error(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    return _json({"error": content}, status, headers)
+    return Response(failed(content), status, headers, "application/json")
 
 
-def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(_dump(content), status, headers, "application/json")
-
-
-def _dump(content: Any) -> bytes:
-    return _ENCODE(content).encode()
-
-
-def _operation(declaration: Declaration, requests: Requests) -> dict[str, Any]:
-    """What OpenAPI says of /predict."""
-    row = requests.row_schema()
-    rows = {
-        "type": "object", "properties": {"rows": {"type": "array", "items": row, "minItems": 1, "maxItems": ROWS}},
-        "required": ["rows"], "additionalProperties": False,
-    }  # fmt: skip
-    example = requests.example()
-    content = {
-        "schema": {"oneOf": [row, rows]},
-        "examples": {"row": {"value": example}, "rows": {"value": {"rows": [example]}}},
-    }
-    prediction = {
-        "type": "object",
-        "properties": {
-            "id": {"type": "string"},
-            "prediction": {"type": "number", "description": f"of {declaration.label.name}"},
-            "model": {"type": "string", "description": "the model's version"},
-            "t": {"type": "integer", "description": "the instant of its features, ms since 1970 UTC"},
-            "unknown": {"type": "boolean", "description": "predicted from an empty history"},
-        },
-    }
-    many = {"type": "object", "properties": {"predictions": {"type": "array", "items": prediction}}}
-    error = {
-        "type": "object",
-        "properties": {"error": {"type": "object", "properties": {name: {} for name in _ERROR}}},
-    }
-    refused = {"content": {"application/json": {"schema": error}}}
-    answer = {"content": {"application/json": {"schema": {"oneOf": [prediction, many]}}}}
-    refusals = {status: {"description": text, **refused} for status, text in _REFUSALS.items()}
-    return {
-        "requestBody": {"required": True, "content": {"application/json": content}},
-        "responses": {"200": {"description": "Predictions.", **answer}, **refusals},
-    }
-
-
-_ERROR: Final = ("subject", "cause", "remedy", "field", "others")
-_REFUSALS: Final = {
-    "400": "The body is not JSON.",
-    "413": "The body is too large.",
-    "415": "The body is not said to be JSON.",
-    "422": "A row is not as declared; the error names the field.",
-    "503": "The server cannot predict now.",
-}
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(dump(content), status, media_type="application/json")

@@ -90,6 +90,7 @@ class Metrics:
             "headrace_unshipped_bytes", "Predictions on the server's disk that are not in the log yet.",
             registry=self.registry,
         )  # fmt: skip
+        self._statuses: dict[int, Counter] = {}
         self._tallies = _Tallies()
         self.registry.register(self._tallies)
 
@@ -98,6 +99,14 @@ class Metrics:
     ) -> None:
         """Another model answers, with these baselines."""
         self._tallies.begin(version, sha256, features, prediction)
+
+    def requested(self, status: int, seconds: float) -> None:
+        """Counts a request to /predict, and the time that it took."""
+        counter = self._statuses.get(status)
+        if counter is None:
+            counter = self._statuses[status] = self.requests.labels(str(status))
+        counter.inc()
+        self.seconds.observe(seconds)
 
     def predicted(self, version: str, vectors: Sequence[Vector], outputs: Sequence[float]) -> None:
         """Counts vectors as served, and what the model made of them."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from headrace.declare.declaration import Declaration
-from headrace.errors import HeadraceError, ModelError, ServingError
+from headrace.errors import HeadraceError, MissingExtra, ModelError, ServingError
 from headrace.features.partials import Scalar
 from headrace.serving.metrics import Bins, Metrics
 from headrace.serving.segment import Logged
 
+_LOG: Final = logging.getLogger("headrace.serve")
+
 Row = Mapping[str, Scalar]
+Request = tuple[Sequence[Row], str | None]
+"""The rows of one request, and its name."""
 
 
 class Served(Protocol):
@@ -48,6 +53,15 @@ class Spec(Protocol):
     def prediction(self) -> Bins | None: ...
 
 
+class Explanation(Protocol):
+    """Why a prediction is what it is (models/explanation.py): base plus the values is the prediction."""
+
+    @property
+    def base(self) -> float: ...
+    @property
+    def values(self) -> Mapping[str, float]: ...
+
+
 class Model(Protocol):
     """A model (models/artifact.py)."""
 
@@ -56,6 +70,7 @@ class Model(Protocol):
     @property
     def spec(self) -> Spec: ...
     def predict(self, rows: Sequence[Row]) -> np.ndarray: ...
+    def explain(self, rows: Sequence[Row]) -> Sequence[Explanation]: ...
 
 
 class PredictionLog(Protocol):
@@ -135,28 +150,74 @@ class Predictor:
 
         name: of the request, where the caller gives it one.
         """
-        loaded = self._loaded
-        if loaded is None:
-            raise ServingError("server", "no model is loaded", "train and promote one, then ask again")
+        loaded = self._model()
+        [answers] = self._answer(loaded, self._vectors.serve(rows), [(rows, name)])
+        return answers
+
+    def explain(self, rows: Sequence[Row], name: str | None = None) -> tuple[list[Prediction], list[Explanation]]:
+        """The same, and why each prediction is what it is."""
+        loaded = self._model()
         served = self._vectors.serve(rows)
+        why = list(loaded.model.explain([one.values for one in served]))
+        [answers] = self._answer(loaded, served, [(rows, name)])
+        return answers, why
+
+    def predict_each(self, requests: Sequence[Request]) -> list[list[Prediction] | HeadraceError]:
+        """What `predict` gives or raises for each of some requests, by one read, one predict and one append.
+
+        Together where that changes nothing: where all is well, and the clock alone made t. An event that is ahead
+        of the clock moves the t of its own request only, and an error is told to its own request only.
+        """
+        if len(requests) > 1:
+            try:
+                loaded = self._model()
+                served = self._vectors.serve([row for rows, _ in requests for row in rows])
+                if served[0].t <= self._now():
+                    return list(self._answer(loaded, served, requests))
+            except HeadraceError:
+                pass
+        return [self._alone(rows, name) for rows, name in requests]
+
+    def _alone(self, rows: Sequence[Row], name: str | None) -> list[Prediction] | HeadraceError:
+        try:
+            return self.predict(rows, name)
+        except HeadraceError as error:
+            return error
+
+    def _model(self) -> Loaded:
+        if self._loaded is None:
+            raise ServingError("server", "no model is loaded", "train and promote one, then ask again")
+        return self._loaded
+
+    def _answer(
+        self, loaded: Loaded, served: Sequence[Served], requests: Sequence[Request]
+    ) -> list[list[Prediction]]:
+        """Predicts and logs. served: the vectors of all rows of the requests, in order."""
         outputs = outputs_of(loaded, [one.values for one in served])
         made = self._now()
-        answers = [
-            Prediction(known, output, loaded.version, one.t, one.unknown)
-            for known, output, one in zip(self._ids(name, len(outputs)), outputs, served, strict=True)
-        ]
-        self._log.append(
-            [
-                self._logged(answer, made, row, one.values)
-                for answer, row, one in zip(answers, rows, served, strict=True)
-            ]
-        )
+        answers: list[list[Prediction]] = []
+        logged: list[Logged] = []
+        vectors = zip(outputs, served, strict=True)
+        for rows, name in requests:
+            answers.append([])
+            for known, row in zip(self._ids(name, len(rows)), rows, strict=True):
+                output, one = next(vectors)
+                answer = Prediction(known, output, loaded.version, one.t, one.unknown)
+                answers[-1].append(answer)
+                logged.append(self._logged(answer, made, row, one.values))
+        self._log.append(logged)
         self.metrics.predicted(loaded.version, served, outputs)
         return answers
 
     def rehearse(self, loaded: Loaded, rows: Sequence[Row]) -> None:
-        """One prediction that nobody sees: it warms a model up, and an unfit one raises before it is swapped in."""
-        outputs_of(loaded, [one.values for one in self._vectors.serve(rows)])
+        """A prediction and an explanation that nobody sees: they warm a model up, and an unfit one raises before it
+        is swapped in. One that cannot be explained here is still fit to predict."""
+        vectors = [one.values for one in self._vectors.serve(rows)]
+        outputs_of(loaded, vectors)
+        try:
+            loaded.model.explain(vectors)
+        except (MissingExtra, ModelError) as error:
+            _LOG.warning("model %s answers without explanations: %s", loaded.version, error)
 
     def problem(self, rows: Sequence[Row]) -> str | None:
         """Why no request could be answered now: no model, or no features for some rows."""

@@ -24,6 +24,8 @@ from headrace.features.partials import Scalar
 
 ROWS: Final = 1_000
 """The most rows in a request."""
+EXPLAINED: Final = 50
+"""The most rows in a request that asks for explanations."""
 BYTES: Final = 1_000_000
 """The most bytes in a body."""
 TEXT: Final = 10_000
@@ -63,6 +65,7 @@ class Asked:
     rows: list[dict[str, Scalar]]
     many: bool
     """They came as `{"rows": [...]}`, and the answer has that form too."""
+    explain: bool = False
 
 
 class Requests:
@@ -72,7 +75,7 @@ class Requests:
     >>> columns = {"sku": ColumnType("str"), "units": ColumnType("int", nullable=True)}
     >>> requests = Requests(columns)
     >>> requests.read(b'{"sku": "tea"}')
-    Asked(rows=[{'sku': 'tea', 'units': None}], many=False)
+    Asked(rows=[{'sku': 'tea', 'units': None}], many=False, explain=False)
     >>> requests.read(b'{"rows": [{"sku": "tea", "units": 3.5}]}')
     Traceback (most recent call last):
     headrace.serving.requests.Refusal: request: rows[0].units is 3.5: a whole number is needed. To mend it: ...
@@ -100,6 +103,8 @@ class Requests:
         if not isinstance(content, dict):
             raise Refusal(f"the body is {_kind(content)}", 'send an object: a row, or {"rows": [row, ...]}')
         many = "rows" in content and ("rows" not in self._columns or isinstance(content["rows"], list))
+        explain = many or "explain" not in self._columns
+        explain = explain and _explain(content.pop("explain", False))
         rows = self._many(content) if many else [content]
         try:
             valid = self._rows.validate_python(rows)
@@ -108,7 +113,9 @@ class Requests:
         for row in valid:
             for name in self._optional:
                 row.setdefault(name, None)
-        return Asked(valid, many)
+        if explain:
+            few(valid)
+        return Asked(valid, many, explain)
 
     def row_schema(self) -> dict[str, Any]:
         """The JSON schema of a row, with an example."""
@@ -164,6 +171,20 @@ class Requests:
     def _need(self, name: str) -> str:
         kind = self._columns[name]
         return f"send {_NEEDS[kind.kind]}{', or null,' if kind.nullable else ''} as {name}"
+
+
+def few(rows: Sequence[Any]) -> None:
+    """Refusal (413) of more rows than are explained at once."""
+    if len(rows) > EXPLAINED:
+        raise Refusal(
+            f"it has {len(rows)} rows to explain", f"send at most {EXPLAINED} a request", status=413, field="rows"
+        )
+
+
+def _explain(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Refusal(f"explain is {_shown(value)}", "send true or false as explain", field="explain")
+    return value
 
 
 def too_large() -> Refusal:

@@ -136,7 +136,7 @@ def train(project: str, dataset: str, parameters: Mapping[str, Parameter], out: 
         data=facts["data"],
         baselines={feature.name: _baseline(feature, encoding, matrix, table) for feature in declaration.features},
     )
-    digest = save(Path(out), model, spec)
+    digest = save(Path(out), model, spec, matrix)
     fitted = load(Path(out)).predict_table(table)
     _check(task, fitted, spec)
     named = ", ".join(f"{name}={value}" for name, value in chosen.items())
