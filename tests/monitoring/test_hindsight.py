@@ -21,7 +21,9 @@ def model(*needs: str) -> SimpleNamespace:
     def predict_table(table: pa.Table) -> object:
         return np.full(len(table.select(list(needs))), 5.0)
 
-    return SimpleNamespace(spec=SimpleNamespace(encoding=SimpleNamespace(names=needs)), predict_table=predict_table)
+    return SimpleNamespace(
+        spec=SimpleNamespace(task="regression", encoding=SimpleNamespace(names=needs)), predict_table=predict_table
+    )
 
 
 def test_a_version_with_features_of_old() -> None:

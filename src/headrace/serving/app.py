@@ -117,7 +117,9 @@ def create_app(
         if loaded is None:
             return _error(404, {"subject": "model", "cause": "none is loaded", "remedy": "train and promote one"})
         spec = loaded.model.spec
-        content = {"version": loaded.version, "sha256": loaded.model.sha256, "task": spec.task}
+        content: dict[str, Any] = {"version": loaded.version, "sha256": loaded.model.sha256, "task": spec.task}
+        if spec.threshold is not None:
+            content["threshold"] = spec.threshold.value
         return _json({**content, "metrics": dict(spec.metrics or {})})
 
     @app.exception_handler(HTTPException)
@@ -154,8 +156,15 @@ async def _body(request: Request) -> bytes:
 
 
 def _answer(predictions: Sequence[Prediction], many: bool) -> bytes:
-    rows = [asdict(prediction) for prediction in predictions]
+    rows = [_told(prediction) for prediction in predictions]
     return _dump({"predictions": rows} if many else rows[0])
+
+
+def _told(prediction: Prediction) -> dict[str, Any]:
+    told = asdict(prediction)
+    if prediction.decision is None:
+        del told["decision"]
+    return told
 
 
 def _refused(error: HeadraceError) -> Response:
@@ -205,6 +214,7 @@ def _operation(declaration: Declaration, requests: Requests) -> dict[str, Any]:
             "model": {"type": "string", "description": "the model's version"},
             "t": {"type": "integer", "description": "the instant of its features, ms since 1970 UTC"},
             "unknown": {"type": "boolean", "description": "predicted from an empty history"},
+            "decision": {"type": "boolean", "description": "by the model's threshold, where it has one"},
         },
     }
     many = {"type": "object", "properties": {"predictions": {"type": "array", "items": prediction}}}

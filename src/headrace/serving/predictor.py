@@ -35,8 +35,15 @@ class Vectors(Protocol):
     def serve(self, requests: Sequence[Row]) -> Sequence[Served]: ...
 
 
+class Threshold(Protocol):
+    """What is at least `value` is decided yes (models/threshold.py)."""
+
+    @property
+    def value(self) -> float: ...
+
+
 class Spec(Protocol):
-    """What is known of a model. baselines: by feature; prediction: of the predictions."""
+    """What is known of a model. baselines: by feature; prediction: of the predictions; threshold: if it decides."""
 
     @property
     def task(self) -> str: ...
@@ -46,6 +53,8 @@ class Spec(Protocol):
     def baselines(self) -> Mapping[str, Bins]: ...
     @property
     def prediction(self) -> Bins | None: ...
+    @property
+    def threshold(self) -> Threshold | None: ...
 
 
 class Model(Protocol):
@@ -74,13 +83,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answer. t: ms; unknown: predicted from an empty history; model: the version."""
+    """An answer. t: ms; unknown: predicted from an empty history; model: the version; decision: by threshold."""
 
     id: str
     prediction: float
     model: str
     t: int
     unknown: bool
+    decision: bool | None = None
 
 
 def random_ids(name: str | None, count: int) -> list[str]:
@@ -141,8 +151,16 @@ class Predictor:
         served = self._vectors.serve(rows)
         outputs = outputs_of(loaded, [one.values for one in served])
         made = self._now()
+        threshold = loaded.model.spec.threshold
         answers = [
-            Prediction(known, output, loaded.version, one.t, one.unknown)
+            Prediction(
+                known,
+                output,
+                loaded.version,
+                one.t,
+                one.unknown,
+                None if threshold is None else output >= threshold.value,
+            )
             for known, output, one in zip(self._ids(name, len(outputs)), outputs, served, strict=True)
         ]
         self._log.append(
@@ -176,6 +194,7 @@ class Predictor:
             "_model": answer.model,
             "_prediction": answer.prediction,
             "_unknown": answer.unknown,
+            "_decision": answer.decision,
             **row,
         }
         for name, column in zip(self._features, self._columns, strict=True):
