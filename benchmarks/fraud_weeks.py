@@ -3,7 +3,7 @@
 The payments are those of examples/fraud, which are GENERATED, with an adversary that changes: the numbers say what
 retraining is worth in that world, and nothing of any bank. History is brought in by `headrace backfill`; see
 examples/fraud/weeks.py for what is compared. Merchants are read from a file here, not from PostgreSQL. The last
-line is JSON. Run it so: `python -m benchmarks fraud_weeks [--weeks 15] [--a-day 5000] [--seed 1]`.
+line is JSON. Run it so: `python -m benchmarks fraud_weeks [--weeks 16] [--a-day 4000] [--seed 1]`.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         os.environ["HEADRACE_SERVER"] = f"http://127.0.0.1:{free.getsockname()[1]}"
 
-    say("1  The data: fifteen weeks of card payments, GENERATED, with an adversary that changes")
+    say("1  The data: sixteen weeks of card payments, GENERATED, with an adversary that changes")
     for name, rows in write(DATA, world(), CUT).items():
         console.print(f"  {name:28} {rows:>9,} rows", highlight=False)
     for phase, week in PHASES.items():

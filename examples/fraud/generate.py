@@ -30,10 +30,10 @@ BEGIN = 17_532 * DAY
 """2018-01-01 UTC, a Monday."""
 PHASES = {"card testing": 0, "takeover": 5, "mimic": 11}
 """The first week of each, counted from 0."""
-WEEKS = 15
-A_DAY = 5_000
+WEEKS = 16
+A_DAY = 4_000
 """Honest payments."""
-FRAUDS = 25
+FRAUDS = 20
 """A day."""
 COUNTRIES = np.array(["DE", "FR", "NL", "PL", "IT", "US"])
 SECTORS = {
