@@ -3,7 +3,7 @@
 The payments are those of examples/fraud, which are GENERATED, with an adversary that changes: the numbers say what
 retraining is worth in that world, and nothing of any bank. History is brought in by `headrace backfill`; see
 examples/fraud/weeks.py for what is compared. Merchants are read from a file here, not from PostgreSQL. The last
-line is JSON. Run it so: `python -m benchmarks fraud_weeks [--weeks 16] [--a-day 4000] [--seed 1]`.
+line is JSON. Run it so: `python -m benchmarks fraud_weeks [--weeks 16] [--a-day 4000] [--frauds 20] [--seed 1]`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weeks", type=int, default=generate.WEEKS)
     parser.add_argument("--a-day", type=int, default=generate.A_DAY)
+    parser.add_argument("--frauds", type=int, default=generate.FRAUDS, help="a day")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     first, days = generate.PHASES["takeover"], options.weeks * 7
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begun = time.perf_counter()
-        counts = generate.write(folder / "data", generate.world(options.seed, options.weeks, options.a_day), until)
+        world = generate.world(options.seed, options.weeks, options.a_day, options.frauds)
+        counts = generate.write(folder / "data", world, until)
         seconds["generate"] = time.perf_counter() - begun
         file, home = project(folder), folder / "home"
         weeks.know_tables(file, home, generate.BEGIN)

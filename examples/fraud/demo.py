@@ -21,7 +21,7 @@ from generate import BEGIN, DAY, PHASES, WEEKS, day, world, write
 from rich.console import Console
 from rich.table import Table
 from server import lead_to_server, load
-from weeks import NAMES, WEEK, know_tables, means, show, weekly
+from weeks import NAMES, WEEK, Week, know_tables, means, show, weekly
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"
@@ -55,11 +55,30 @@ def main() -> None:
     begun = time.monotonic()
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
+    where_things_are()
+    history()
+    found = across_weeks()
+    live()
+    told = means(found)
+    saved = (told["never"]["cost"] - told["policy"]["cost"]) * sum(week.payments for week in found) / 1_000
+    console.print(
+        f"over {len(found)} weeks: average precision {told['never']['average_precision']:.3f} {NAMES['never']}, "
+        f"{told['policy']['average_precision']:.3f} {NAMES['policy']}; what its errors cost is {saved:,.0f} lower",
+        highlight=False,
+    )
+    console.print(f"the demo took {timedelta(seconds=round(time.monotonic() - begun))}", highlight=False)
+
+
+def where_things_are() -> None:
+    """The demo's home, and a free port for its server."""
     os.environ["HEADRACE_HOME"] = str(HOME)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         os.environ["HEADRACE_SERVER"] = f"http://127.0.0.1:{free.getsockname()[1]}"
 
+
+def history() -> None:
+    """Data, merchants, history, and the first model."""
     say("1  The data: sixteen weeks of card payments, GENERATED, with an adversary that changes")
     for name, rows in write(DATA, world(), CUT).items():
         console.print(f"  {name:28} {rows:>9,} rows", highlight=False)
@@ -81,14 +100,20 @@ def main() -> None:
     say(f"5  A first model, as of {day(FIRST * 7)}: it has seen card testing only")
     headrace("train", ".", "--until", day(FIRST * 7))
 
+
+def across_weeks() -> list[Week]:
+    """Each week since the first model."""
     say("6  The weeks since: that model never retrained, and a new one every week")
     found = []
-    with console.status("") as status:
-        for week in weekly(HERE / "project.py", HOME, HOME / "weeks", BEGIN + FIRST * WEEK, CUT):
-            found.append(week)
-            status.update(f"week {FIRST + len(found) - 1} is judged")
+    for week in weekly(HERE / "project.py", HOME, HOME / "weeks", BEGIN + FIRST * WEEK, CUT):
+        console.print(f"[dim]  week {FIRST + len(found)}: {week.payments:,} payments are judged", highlight=False)
+        found.append(week)
     show(found, FIRST, PHASES)
+    return found
 
+
+def live() -> None:
+    """Hours in which every payment is scored, and the policy decides about the model that was never retrained."""
     say(f"7  Live: all roles in real processes, the first {HOURS} hours of {day(LIVE)}, every payment scored")
     with (HOME / "roles.log").open("w") as log:
         roles = subprocess.Popen(
@@ -106,14 +131,6 @@ def main() -> None:
     say("8  What was decided")
     headrace("ledger", ".")
     decisions()
-    told = means(found)
-    saved = (told["never"]["cost"] - told["policy"]["cost"]) * sum(week.payments for week in found) / 1_000
-    console.print(
-        f"over {len(found)} weeks: average precision {told['never']['average_precision']:.3f} {NAMES['never']}, "
-        f"{told['policy']['average_precision']:.3f} {NAMES['policy']}; what its errors cost is {saved:,.0f} lower",
-        highlight=False,
-    )
-    console.print(f"the demo took {timedelta(seconds=round(time.monotonic() - begun))}", highlight=False)
 
 
 def decisions() -> None:
