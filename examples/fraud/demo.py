@@ -31,7 +31,7 @@ FIRST = PHASES["takeover"]
 LIVE = WEEKS * 7 - 1
 """The day that is replayed, in part; history goes up to it."""
 CUT = BEGIN + LIVE * DAY
-HOURS = 8
+HOURS = 6
 
 console = Console()
 
@@ -122,7 +122,7 @@ def live() -> None:
         )  # fmt: skip
         try:
             feeds = [f"--feed={stream}={DATA / f'{stream}s.live.parquet'}" for stream in ("payment", "chargeback")]
-            headrace("replay", ".", *feeds, "--from", day(LIVE), "--to", f"{day(LIVE)}T{HOURS:02}:00")
+            headrace("replay", ".", *feeds, "--from", day(LIVE), "--to", f"{day(LIVE)}T{HOURS:02}:00Z")
             headrace("status", ".")
         finally:
             roles.terminate()
