@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test faults check servers stack demo lock clean
+.PHONY: install test faults check servers stack demo demo-fraud lock clean
 
 install: .venv/.installed
 
@@ -36,6 +36,10 @@ check: install
 
 demo: install
 	$(BIN)/python examples/inventory/demo.py
+
+# With a PostgreSQL of the stack, or the one that PGHOST names.
+demo-fraud: install
+	$(BIN)/python examples/fraud/demo.py
 
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

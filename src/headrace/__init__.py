@@ -1,6 +1,7 @@
 """Headrace: a real-time machine-learning system that you declare once, in one Python file."""
 
 from headrace.declare import window
+from headrace.declare.cost import cost
 from headrace.declare.label import each, future, grid, outcome
 from headrace.declare.project import Project
 from headrace.declare.records import Stream, Table
@@ -19,6 +20,7 @@ __all__ = [
     "Time",
     "above",
     "better",
+    "cost",
     "each",
     "falls",
     "future",

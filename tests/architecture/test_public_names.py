@@ -9,7 +9,7 @@ import headrace
 
 PUBLIC = {
     "Bool", "Float", "Int", "Null", "Project", "Str", "Stream", "Table", "Time",
-    "above", "better", "each", "falls", "future", "grid", "outcome", "rises", "window",
+    "above", "better", "cost", "each", "falls", "future", "grid", "outcome", "rises", "window",
 }  # fmt: skip
 WINDOW = {"count", "sum", "rate", "mean", "min", "max", "variance", "stddev", "first", "last"}
 SOURCE = Path(headrace.__file__).parent

@@ -25,7 +25,7 @@ class Model:
     def __init__(self, value: float, unseen_from: int, needs: tuple[str, ...] = ()) -> None:
         self._value = value
         self.spec = SimpleNamespace(
-            task="regression", unseen_from=unseen_from, embargo=0, holdout=SimpleNamespace(last=0),
+            task="regression", cost=None, unseen_from=unseen_from, embargo=0, holdout=SimpleNamespace(last=0),
             encoding=SimpleNamespace(names=needs),
         )  # fmt: skip
 

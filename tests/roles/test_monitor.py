@@ -120,7 +120,7 @@ def reigning(**spec: Any) -> Any:
     """A model that predicts 3, of which the monitor knows what it must."""
     known = {
         "task": "regression", "metrics": {}, "baselines": {}, "prediction": None, "unseen_from": 0, "embargo": 0,
-        "holdout": SimpleNamespace(last=0), "encoding": SimpleNamespace(names=()),
+        "holdout": SimpleNamespace(last=0), "cost": None, "encoding": SimpleNamespace(names=()),
     }  # fmt: skip
     return SimpleNamespace(
         spec=SimpleNamespace(**(known | spec)), predict_table=lambda table: np.full(table.num_rows, 3.0)

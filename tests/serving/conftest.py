@@ -41,7 +41,7 @@ class FakeModel:
     sha256: str = "ab" * 32
     spec: Any = field(
         default_factory=lambda: SimpleNamespace(
-            task="regression", metrics={"mae": 0.5}, baselines={}, prediction=None
+            task="regression", metrics={"mae": 0.5}, baselines={}, prediction=None, threshold=None
         )
     )
     asked: list[Mapping[str, Any]] = field(default_factory=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -43,6 +44,16 @@ def test_one_row(serving: Any) -> None:
     served = serving.predictor.loaded.model.asked[0]
     assert {name.removeprefix("feature__"): v for name, v in row.items() if name.startswith("feature__")} == served
     assert set(serving.declaration.request) <= set(row)
+
+
+def test_a_model_with_a_threshold_decides(serving: Any) -> None:
+    model = serving.predictor.loaded.model
+    for value, decision in ((1.5, True), (1.6, False)):
+        model.spec.threshold = SimpleNamespace(value=value)
+        body = ask(serving, "POST", "/predict", json=serving.known).json()
+        assert (body["prediction"], body["decision"]) == (1.5, decision)
+        assert logged(serving)[-1]["_decision"] is decision
+        assert ask(serving, "GET", "/model").json()["threshold"] == value
 
 
 def test_many_rows_keep_their_order_and_have_ids_of_their_own(serving: Any) -> None:

@@ -63,7 +63,8 @@ def summary(declaration: Declaration) -> dict[str, Any]:
         "label": {"name": declaration.label.name, "type": str(declaration.label.type),
                   "horizon": duration_text(declaration.label.horizon)},
         "model": {"name": declaration.model.name, "task": declaration.model.task,
-                  "parameters": dict(declaration.model.parameters)},
+                  "parameters": dict(declaration.model.parameters),
+                  "cost": None if declaration.model.cost is None else vars(declaration.model.cost)},
         "monitors": {metric: f"{rule.kind} {rule.threshold:g}" for metric, rule in declaration.monitors.items()},
         "sql": compiled(declaration),
     }  # fmt: skip
@@ -71,7 +72,7 @@ def summary(declaration: Declaration) -> dict[str, Any]:
 
 def _tables(declaration: Declaration) -> list[tuple[str, list[tuple[str, ...]]]]:
     found = summary(declaration)
-    examples = declaration.label.examples
+    examples, cost = declaration.label.examples, declaration.model.cost
     drawn = (
         f"every {duration_text(examples.every)} per {' and '.join(declaration.entity)}"
         if isinstance(examples, Grid)
@@ -84,6 +85,7 @@ def _tables(declaration: Declaration) -> list[tuple[str, list[tuple[str, ...]]]]
                 ("entity", ", ".join(declaration.entity)),
                 ("label", f"{declaration.label.name} ({found['label']['type']}), {drawn}"),
                 ("model", f"{declaration.model.name} ({declaration.model.task})"),
+                *([] if cost is None else [("cost", f"missed: {cost.missed}, false alarm: {cost.false_alarm}")]),
                 ("monitors", ", ".join(f"{name} {rule}" for name, rule in found["monitors"].items()) or "none"),
             ],
         ),

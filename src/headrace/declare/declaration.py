@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import ibis.expr.types as ir
 
+from headrace.declare.cost import Cost
 from headrace.declare.label import Each, Future, Grid, Outcome
 from headrace.declare.rules import Retrain, Rule
 from headrace.declare.types import ColumnType
@@ -155,13 +156,14 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """How a model is trained: the user's function and the defaults of its parameters."""
+    """How a model is trained: the user's function, the defaults of its parameters, and what its errors cost."""
 
     name: str
     function: Callable[..., Any]
     parameters: Mapping[str, int | float | str | bool]
     seed: int
     task: Task
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, eq=False)

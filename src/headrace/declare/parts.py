@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.declare.cost import Cost
 from headrace.declare.declaration import Calendar
 from headrace.declare.label import Each, Grid
 from headrace.declare.records import Stream, Table
@@ -46,6 +47,7 @@ class LabelPart:
 class ModelPart:
     seed: int
     function: Function
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ SYSTEM: Final[Mapping[str, ColumnType]] = {
     "_model": ColumnType("str"),
     "_prediction": ColumnType("float"),
     "_unknown": ColumnType("bool"),
+    "_decision": ColumnType("bool"),
 }
-"""The system's own columns: id, t and the server's clock (ms), model version, output, whether history is empty."""
+"""The system's own columns: id, t and the server's clock (ms), model version, output, whether history is empty, and
+what was decided (null where no cost is declared)."""
 
 
 def prediction_columns(declaration: Declaration) -> dict[str, ColumnType]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from headrace.declare.cost import Cost
 from headrace.declare.declaration import Calendar
 from headrace.declare.duration import milliseconds, span
 from headrace.declare.label import Each, Grid
@@ -111,12 +112,15 @@ class Project:
 
         return keep
 
-    def model(self, *, seed: int) -> Callable[[_F], _F]:
-        """How to train: `function(x, y, **parameters)` gives a fitted model; parameters need defaults."""
+    def model(self, *, seed: int, cost: Cost | None = None) -> Callable[[_F], _F]:
+        """How to train: `function(x, y, **parameters)` gives a fitted model; parameters need defaults.
+
+        cost: `hr.cost(...)`, of a classification's errors: answers then carry a decision.
+        """
 
         def keep(function: _F) -> _F:
             self._once("a model", self.parts.model)
-            self.parts.model = ModelPart(seed, function)
+            self.parts.model = ModelPart(seed, function, cost)
             return function
 
         return keep

@@ -9,14 +9,14 @@ from typing import Final, Literal
 from headrace.declare.duration import milliseconds
 from headrace.errors import DeclarationError
 
-LOWER_IS_BETTER: Final = ("mae", "rmse", "mape", "log_loss", "psi")
+LOWER_IS_BETTER: Final = ("mae", "rmse", "mape", "log_loss", "cost", "psi")
 HIGHER_IS_BETTER: Final = ("auc", "average_precision", "accuracy", "precision", "recall")
 METRICS: Final = LOWER_IS_BETTER + HIGHER_IS_BETTER
 METRICS_OF: Final = {
     "regression": ("mae", "rmse", "mape"),
-    "classification": ("log_loss", "auc", "average_precision", "accuracy", "precision", "recall"),
+    "classification": ("log_loss", "auc", "average_precision", "accuracy", "precision", "recall", "cost"),
 }
-"""The metrics of a model by its task; the first decides a promotion where none is named."""
+"""The metrics of a model by its task (cost: if declared); the first decides a promotion where none is named."""
 
 
 @dataclass(frozen=True)

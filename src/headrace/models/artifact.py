@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headrace.declare.cost import Cost
 from headrace.errors import ModelError
 from headrace.models.baseline import Baseline
 from headrace.models.encoding import Encoding, Matrix, Scalar
@@ -21,6 +22,7 @@ from headrace.models.explanation import Explanation, explanations
 from headrace.models.formats import Known, Predictor, format_named, format_of
 from headrace.models.kernel_shap import KernelShap, background
 from headrace.models.metrics import Task
+from headrace.models.threshold import Threshold
 
 SPEC: Final = "spec.json"
 SEAL: Final = "sha256"
@@ -43,7 +45,8 @@ class Spec:
 
     declaration: the digest of the project file. metrics: on the holdout, by name. prediction: the baseline of the
     predictions on the holdout. embargo: ms from the last training example to the first that may judge it.
-    data: the version of each of the archive's topics.
+    data: the version of each of the archive's topics. cost: as declared; with one, a part of the holdout chose the
+    threshold, and the metrics are on the rest.
     """
 
     project: str
@@ -61,11 +64,18 @@ class Spec:
     baselines: Mapping[str, Baseline]
     prediction: Baseline | None = None
     metrics: Mapping[str, float | None] | None = None
+    cost: Cost | None = None
+    threshold: Threshold | None = None
 
     @property
     def unseen_from(self) -> int:
         """The first t (ms) of which the model has learned nothing, not even through a label that was still open."""
-        return self.trained.last + self.embargo
+        learned = self.trained.last + self.embargo
+        return learned if self.threshold is None else max(learned, self.threshold.last + 1)
+
+    def decide(self, probability: Any) -> npt.NDArray[np.bool_]:
+        """What a classification decides: by its threshold, from 0.5 on where it has none."""
+        return np.asarray(probability) >= (0.5 if self.threshold is None else self.threshold.value)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -75,6 +85,8 @@ class Spec:
             "holdout": vars(self.holdout),
             "baselines": {name: baseline.to_json() for name, baseline in self.baselines.items()},
             "prediction": None if self.prediction is None else self.prediction.to_json(),
+            "cost": None if self.cost is None else vars(self.cost),
+            "threshold": None if self.threshold is None else vars(self.threshold),
         }
 
     @classmethod
@@ -86,6 +98,8 @@ class Spec:
             holdout=Span(**data["holdout"]),
             baselines={name: Baseline.from_json(found) for name, found in data["baselines"].items()},
             prediction=None if data["prediction"] is None else Baseline.from_json(data["prediction"]),
+            cost=None if data.get("cost") is None else Cost(**data["cost"]),
+            threshold=None if data.get("threshold") is None else Threshold(**data["threshold"]),
         )
 
 

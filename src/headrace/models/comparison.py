@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headrace.models.artifact import Artifact
+from headrace.declare.cost import Cost
+from headrace.models.artifact import Artifact, Spec
+from headrace.models.costs import Costs
 from headrace.models.metrics import metrics
 
 Metrics = Mapping[str, float | None]
@@ -33,20 +35,35 @@ class Comparison:
 def compare(champion: Artifact | None, challenger: Artifact, examples: pa.Table) -> Comparison:
     """Both on the same examples.
 
-    examples: mature, with `t`, the features by name, `label` and `naive`.
+    examples: mature, with `t`, the request, the features by name, `label` and `naive`. Each decides by its own
+    threshold; what errors cost, the challenger says.
     """
     known = [model.spec.unseen_from for model in (champion, challenger) if model is not None]
     fresh = examples.filter(pa.array(unseen(examples.column("t").to_numpy(), *known)))
-    task, label = challenger.spec.task, _floats(fresh, "label")
+    task, cost = challenger.spec.task, challenger.spec.cost
     theirs = None if champion is None else predictions(champion, fresh)
     naive = fresh.column("naive")
     return Comparison(
         examples=fresh.num_rows,
-        challenger=metrics(task, label, challenger.predict_table(fresh)),
-        champion=None if theirs is None else metrics(task, label, theirs),
-        naive=None if naive.null_count else metrics(task, label, _floats(fresh, "naive")),
+        challenger=score(challenger.spec, cost, fresh, challenger.predict_table(fresh)),
+        champion=None if champion is None or theirs is None else score(champion.spec, cost, fresh, theirs),
+        naive=None if naive.null_count else metrics(task, _floats(fresh, "label"), _floats(fresh, "naive")),
         lacking=() if champion is None else lacking(champion, fresh),
     )
+
+
+def score(
+    spec: Spec, cost: Cost | None, examples: pa.Table, prediction: npt.NDArray[np.float64]
+) -> dict[str, float | None]:
+    """The metrics of a model's predictions, decided by its threshold.
+
+    examples: `label`, and the request's columns that a cost names.
+    """
+    label = _floats(examples, "label")
+    if spec.task == "regression":
+        return metrics(spec.task, label, prediction)
+    costs = None if cost is None else Costs.of(cost, examples)
+    return metrics(spec.task, label, prediction, spec.decide(prediction), costs)
 
 
 def unseen(times: npt.NDArray[np.int64], *since: int) -> npt.NDArray[np.bool_]:

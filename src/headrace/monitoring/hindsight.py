@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from headrace.declare.declaration import Declaration
 from headrace.models.artifact import Artifact
-from headrace.models.comparison import predictions
+from headrace.models.comparison import predictions, score
+from headrace.models.costs import Costs
 from headrace.models.metrics import metrics
 from headrace.monitoring.judged import Events, judge_due
 
@@ -38,13 +39,24 @@ def hindsight(
     scores: Scores = {}
     if judged.column("naive").null_count == 0:
         scores[NAIVE] = metrics(task, label, judged.column("naive").to_numpy())
-    scores[SERVED] = metrics(task, label, judged.column("_prediction").to_numpy())
+    cost = declaration.model.cost
+    scores[SERVED] = metrics(
+        task,
+        label,
+        judged.column("_prediction").to_numpy(),
+        pc.coalesce(judged.column("_decision"), pc.greater_equal(judged.column("_prediction"), 0.5)).to_numpy(),
+        None if cost is None else Costs.of(cost, judged),
+    )
     features = pa.table(
         {feature.name: judged.column(f"feature__{feature.name}") for feature in declaration.features}
     )
     for name, artifact in versions.items():
         theirs = predictions(artifact, features)
-        scores[name] = metrics(task, label[:0], []) if theirs is None else metrics(task, label, theirs)
+        scores[name] = (
+            score(artifact.spec, cost, judged.slice(0, 0), label[:0])
+            if theirs is None
+            else score(artifact.spec, cost, judged, theirs)
+        )
     return scores
 
 

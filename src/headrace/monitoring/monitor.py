@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from headrace.declare.declaration import Declaration
 from headrace.declare.rules import Rule
 from headrace.models.artifact import Spec
-from headrace.models.metrics import metrics
+from headrace.models.comparison import score
 from headrace.monitoring.drift import drift
 from headrace.monitoring.judged import Events, judge_due, within
 from headrace.monitoring.predictions import Predictions
@@ -101,6 +101,6 @@ class Monitor:
     def _error(self, metric: str, rule: Rule, now: int, champion: str, spec: Spec) -> Verdict:
         rows = within(self.judged, now - rule.over, now, self._declaration.maturity)
         rows = rows.filter(pc.field("_model") == champion)
-        found = metrics(spec.task, rows.column("label").to_numpy(), rows.column("_prediction").to_numpy())
+        found = score(spec, self._declaration.model.cost, rows, rows.column("_prediction").to_numpy())
         reference = (spec.metrics or {}).get(metric)
         return judge(metric, rule, found.get(metric), rows.num_rows, reference, f"model {champion}")

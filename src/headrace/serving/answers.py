@@ -22,6 +22,8 @@ def dump(content: Any) -> bytes:
 def told(prediction: Prediction, why: Explanation | None = None) -> dict[str, Any]:
     """A prediction as a caller reads it."""
     content = {name: getattr(prediction, name) for name in Prediction.__slots__}
+    if prediction.decision is None:
+        del content["decision"]
     if why is not None:
         content["explanation"] = {"base": why.base, "values": dict(why.values)}
     return content

@@ -118,7 +118,9 @@ def create_app(
         if loaded is None:
             return _error(404, {"subject": "model", "cause": "none is loaded", "remedy": "train and promote one"})
         spec = loaded.model.spec
-        content = {"version": loaded.version, "sha256": loaded.model.sha256, "task": spec.task}
+        content: dict[str, Any] = {"version": loaded.version, "sha256": loaded.model.sha256, "task": spec.task}
+        if spec.threshold is not None:
+            content["threshold"] = spec.threshold.value
         return _json({**content, "metrics": dict(spec.metrics or {})})
 
     @app.exception_handler(HTTPException)

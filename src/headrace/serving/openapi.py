@@ -60,6 +60,7 @@ def _prediction(description: str) -> dict[str, Any]:
             "model": {"type": "string", "description": "the model's version"},
             "t": {"type": "integer", "description": "the instant of its features, ms since 1970 UTC"},
             "unknown": {"type": "boolean", "description": "predicted from an empty history"},
+            "decision": {"type": "boolean", "description": "by the model's threshold, where it has one"},
             "explanation": explanation,
         },
     }

@@ -40,8 +40,15 @@ class Vectors(Protocol):
     def serve(self, requests: Sequence[Row]) -> Sequence[Served]: ...
 
 
+class Threshold(Protocol):
+    """What is at least `value` is decided yes (models/threshold.py)."""
+
+    @property
+    def value(self) -> float: ...
+
+
 class Spec(Protocol):
-    """What is known of a model. baselines: by feature; prediction: of the predictions."""
+    """What is known of a model. baselines: by feature; prediction: of the predictions; threshold: if it decides."""
 
     @property
     def task(self) -> str: ...
@@ -51,6 +58,8 @@ class Spec(Protocol):
     def baselines(self) -> Mapping[str, Bins]: ...
     @property
     def prediction(self) -> Bins | None: ...
+    @property
+    def threshold(self) -> Threshold | None: ...
 
 
 class Explanation(Protocol):
@@ -89,13 +98,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answer. t: ms; unknown: predicted from an empty history; model: the version."""
+    """An answer. t: ms; unknown: predicted from an empty history; model: the version; decision: by threshold."""
 
     id: str
     prediction: float
     model: str
     t: int
     unknown: bool
+    decision: bool | None = None
 
 
 def random_ids(name: str | None, count: int) -> list[str]:
@@ -195,6 +205,7 @@ class Predictor:
         """Predicts and logs. served: the vectors of all rows of the requests, in order."""
         outputs = outputs_of(loaded, [one.values for one in served])
         made = self._now()
+        threshold = loaded.model.spec.threshold
         answers: list[list[Prediction]] = []
         logged: list[Logged] = []
         vectors = zip(outputs, served, strict=True)
@@ -202,7 +213,8 @@ class Predictor:
             answers.append([])
             for known, row in zip(self._ids(name, len(rows)), rows, strict=True):
                 output, one = next(vectors)
-                answer = Prediction(known, output, loaded.version, one.t, one.unknown)
+                decision = None if threshold is None else output >= threshold.value
+                answer = Prediction(known, output, loaded.version, one.t, one.unknown, decision)
                 answers[-1].append(answer)
                 logged.append(self._logged(answer, made, row, one.values))
         self._log.append(logged)
@@ -237,6 +249,7 @@ class Predictor:
             "_model": answer.model,
             "_prediction": answer.prediction,
             "_unknown": answer.unknown,
+            "_decision": answer.decision,
             **row,
         }
         for name, column in zip(self._features, self._columns, strict=True):

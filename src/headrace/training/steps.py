@@ -24,11 +24,12 @@ from headrace.declare.load import read_project
 from headrace.errors import TrainingError
 from headrace.models.artifact import Span, Spec, load, restate, save, verify
 from headrace.models.baseline import Baseline
-from headrace.models.comparison import compare, predictions
+from headrace.models.comparison import compare, predictions, score
 from headrace.models.encoding import Encoding, Matrix
 from headrace.models.formats import format_named, format_of
 from headrace.models.metrics import Task, metrics
 from headrace.models.registry import Registry
+from headrace.training.deciding import decided
 from headrace.training.parameters import Parameter, parameters_of
 from headrace.training.splits import date, split
 
@@ -135,6 +136,7 @@ def train(project: str, dataset: str, parameters: Mapping[str, Parameter], out: 
         embargo=facts["embargo"],
         data=facts["data"],
         baselines={feature.name: _baseline(feature, encoding, matrix, table) for feature in declaration.features},
+        cost=declaration.model.cost,
     )
     digest = save(Path(out), model, spec, matrix)
     fitted = load(Path(out)).predict_table(table)
@@ -150,18 +152,21 @@ def train(project: str, dataset: str, parameters: Mapping[str, Parameter], out: 
 def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) -> Facts:
     """Judges a draft on the holdout, beside the naive forecast and the champion; writes artifact and report.
 
-    The report (JSON): `model`, `naive` and `champion` have the metrics on the whole holdout; `comparison` has
-    those of challenger and champion on the examples of which neither has seen anything, for the promotion. `naive`
-    counts the examples for which there is a naive forecast. sealed: the folder of the artifact with its metrics.
+    The report (JSON): `model`, `naive` and `champion` have the metrics on the whole holdout, or, where a cost is
+    declared, on its newer half, since the older one chose the `threshold`; `comparison` has those of challenger and
+    champion on the examples of which neither has seen anything, for the promotion. `naive` counts the examples for
+    which there is a naive forecast. sealed: the folder of the artifact with its metrics.
     """
     artifact = load(Path(draft))
     spec = artifact.spec
     held = pq.read_table(Path(dataset) / HOLDOUT)
-    label = held.column("label").to_numpy()
     predicted = artifact.predict_table(held)
     _check(spec.task, predicted, spec)
-    found = metrics(spec.task, label, predicted)
-    digest = restate(Path(draft), Path(sealed), metrics=found, prediction=Baseline.of_numbers(predicted))
+    baseline = Baseline.of_numbers(predicted)
+    artifact, held = decided(artifact, held, predicted)
+    spec, label = artifact.spec, held.column("label").to_numpy()
+    found = score(spec, spec.cost, held, predicted[-held.num_rows :])
+    digest = restate(Path(draft), Path(sealed), metrics=found, prediction=baseline, threshold=spec.threshold)
 
     guess = held.column("naive").to_numpy().astype(np.float64)
     known = ~np.isnan(guess)
@@ -169,6 +174,7 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
         "task": spec.task,
         "train": vars(spec.trained),
         "holdout": vars(spec.holdout),
+        "threshold": None if spec.threshold is None else vars(spec.threshold),
         "model": found,
         "naive": metrics(spec.task, label[known], guess[known]),
         "champion": None,
@@ -181,7 +187,7 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
         theirs = predictions(best, held)
         result["champion"] = {
             "version": champion.number,
-            "metrics": None if theirs is None else metrics(spec.task, label, theirs),
+            "metrics": None if theirs is None else score(best.spec, spec.cost, held, theirs),
         }
         both = compare(best, artifact, held)
         if both.champion is not None:
@@ -252,12 +258,13 @@ def _check(task: Task, predicted: Any, spec: Spec) -> None:
 
 
 def _told(report: Mapping[str, Any]) -> str:
-    names = ("mae", "rmse", "mape") if report["task"] == "regression" else ("auc", "average_precision", "log_loss")
+    names = ("mae", "rmse", "mape", "auc", "average_precision", "log_loss", "cost")
     rows = {"model": report["model"], "naive": report["naive"]}
     if report["champion"] is not None and report["champion"]["metrics"] is not None:
         rows[f"champion {report['champion']['version']}"] = report["champion"]["metrics"]
     return "; ".join(
-        f"{who}: " + ", ".join(f"{name} {_number(found[name])}" for name in names) for who, found in rows.items()
+        f"{who}: " + ", ".join(f"{name} {_number(found[name])}" for name in names if name in found)
+        for who, found in rows.items()
     )
 
 

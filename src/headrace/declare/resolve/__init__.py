@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.declare.declaration import Declaration
 from headrace.declare.parts import Parts
+from headrace.declare.resolve.cost import check_cost
 from headrace.declare.resolve.features import resolution_steps, resolve_features, resolve_request
 from headrace.declare.resolve.labels import resolve_label, resolve_model
 from headrace.declare.resolve.policy import resolve_monitors, resolve_policy
@@ -37,6 +38,7 @@ def resolve(parts: Parts, path: Path, digest: str) -> Declaration:
     steps = resolution_steps(parts, request, streams, tables, windows, label)
     inputs, features = resolve_features(parts.features, request, tables, steps, windows, label)
     model = resolve_model(parts.model, label)
+    check_cost(model, request, features)
     return Declaration(
         name=parts.name,
         path=path,
@@ -52,8 +54,8 @@ def resolve(parts: Parts, path: Path, digest: str) -> Declaration:
         calendar=parts.calendar,
         label=label,
         model=model,
-        monitors=resolve_monitors(parts, model.task),
-        retrain=resolve_policy(parts, model.task),
+        monitors=resolve_monitors(parts, model),
+        retrain=resolve_policy(parts, model),
         digest=digest,
     )
 

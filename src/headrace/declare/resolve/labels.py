@@ -103,4 +103,4 @@ def resolve_model(part: ModelPart, label: Label) -> Model:
             )
         parameters[parameter] = spec.default
     task: Task = "classification" if label.type.kind == "bool" else "regression"
-    return Model(name, part.function, parameters, part.seed, task)
+    return Model(name, part.function, parameters, part.seed, task, part.cost)
