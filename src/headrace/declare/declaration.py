@@ -17,6 +17,7 @@ import ibis.expr.types as ir
 from headrace.declare.label import Each, Future, Grid, Outcome
 from headrace.declare.rules import Retrain, Rule
 from headrace.declare.types import ColumnType
+from headrace.declare.waivers import Waiver
 from headrace.declare.window import Aggregate, Family
 from headrace.errors import SourceError
 
@@ -199,6 +200,7 @@ class Declaration:
     model: Model
     monitors: Mapping[str, Rule]
     retrain: Retrain
+    waivers: tuple[Waiver, ...]
     digest: str
 
     def stream(self, title: str) -> StreamDef:

@@ -12,6 +12,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from headrace.models.encoding import Encoding, Matrix
 from headrace.models.formats import format_named, format_of
 from headrace.models.metrics import Task, metrics
 from headrace.models.registry import Registry
+from headrace.training.gates import Evidence, Finding, findings, stop
 from headrace.training.parameters import Parameter, parameters_of
 from headrace.training.splits import date, split
 
@@ -69,6 +71,7 @@ def preprocess(project: str, archive: str, until: int, holdout: int, out: str) -
     pq.write_table(trained, folder / TRAIN)
     pq.write_table(held, folder / HOLDOUT)
     embargoed = found.table.num_rows - trained.num_rows - held.num_rows
+    seen = findings(Evidence.of(declaration, trained, held))
     facts = {
         "project": declaration.name,
         "declaration": declaration.digest,
@@ -82,9 +85,11 @@ def preprocess(project: str, archive: str, until: int, holdout: int, out: str) -
         "unlabelled": found.unlabelled,
         "first_version_rows": dict(found.first_version_rows),
         "data": read,
+        "findings": [finding.to_json() for finding in seen],
+        "waivers": [asdict(waiver) for waiver in declaration.waivers],
         "summary": f"{trained.num_rows:,} examples to train on, {held.num_rows:,} held out from {date(parts.cut)}; "
         f"left out: {embargoed:,} embargoed ({duration_text(declaration.maturity)}), {found.immature:,} immature, "
-        f"{found.unlabelled:,} without a label",
+        f"{found.unlabelled:,} without a label" + "".join(f"; {finding}" for finding in seen if finding.stops),
     }
     _write_json(folder / FACTS, facts)
     return facts
@@ -170,6 +175,7 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
         "naive": metrics(spec.task, label[known], guess[known]),
         "champion": None,
         "comparison": None,
+        "findings": _read_json(Path(dataset) / FACTS)["findings"],
     }
     models = Registry(registry, spec.project)
     champion = models.champion()
@@ -194,10 +200,12 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
 def register(sealed: str, report: str, registry: str, project: str) -> Facts:
     """Records the run and registers the artifact: as champion where there is none, else as challenger.
 
+    TrainingError, and nothing is recorded, where a gate has found what nobody waived.
     project: the project file, for the commit of the repository that it lies in, if any.
     """
     spec, sha256 = verify(Path(sealed))
     judged = _read_json(Path(report))
+    stop(spec.project, [Finding.from_json(finding) for finding in judged["findings"]])
     tags = {
         "declaration": spec.declaration,
         "data": json.dumps(spec.data, sort_keys=True),

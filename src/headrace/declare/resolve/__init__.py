@@ -12,6 +12,7 @@ from headrace.declare.resolve.features import resolution_steps, resolve_features
 from headrace.declare.resolve.labels import resolve_label, resolve_model
 from headrace.declare.resolve.policy import resolve_monitors, resolve_policy
 from headrace.declare.resolve.streams import resolve_streams, resolve_tables
+from headrace.declare.resolve.waivers import resolve_waivers
 from headrace.declare.resolve.windows import resolve_windows
 from headrace.errors import DeclarationError
 
@@ -54,6 +55,7 @@ def resolve(parts: Parts, path: Path, digest: str) -> Declaration:
         model=model,
         monitors=resolve_monitors(parts, model.task),
         retrain=resolve_policy(parts, model.task),
+        waivers=resolve_waivers(parts, features),
         digest=digest,
     )
 
