@@ -16,6 +16,7 @@ from headrace.cli import (
     ledger,
     produce,
     replay,
+    report,
     run,
     stack,
     status,
@@ -40,6 +41,7 @@ app.command()(backfill.backfill)
 app.command()(produce.produce)
 app.command()(replay.replay)
 app.command()(train.train)
+app.command()(report.report)
 app.command()(compare.compare)
 app.command()(ledger.ledger)
 app.add_typer(deadletters.app, name="deadletters")

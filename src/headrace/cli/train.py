@@ -43,9 +43,11 @@ def train(
         say(f"the archive has what arrived before {date(moment)}: that is used")
     result = run(declaration, chosen, moment, parameters, say)
     if as_json:
-        print(json.dumps({"version": result.version, "sha256": result.sha256, "metrics": result.metrics}, indent=2))
+        told = {"version": result.version, "sha256": result.sha256, "metrics": result.metrics}
+        print(json.dumps({**told, "report": str(result.report)}, indent=2))
     else:
         say(f"registered version {result.version}, sha256 {result.sha256[:12]}")
+        say(f"report: {result.report}")
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from headrace.errors import TrainingError
 from headrace.models.registry import Version
 from headrace.training.parameters import Parameter, parameters_of
 from headrace.training.progress import Told, heard
-from headrace.training.runs import Runs
+from headrace.training.runs import REPORT, Runs
 from headrace.training.steps import HOLDOUT
 
 
@@ -47,7 +48,7 @@ class Places(Protocol):
 class TrainingResult:
     """A registered model. alias: champion or challenger. metrics: the report of `steps.evaluate`.
 
-    folder: of the run, with its dataset, its models and `run.log`.
+    folder: of the run, with its dataset, its models, `run.log` and `report.html`.
     """
 
     version: int
@@ -55,6 +56,10 @@ class TrainingResult:
     sha256: str
     metrics: Mapping[str, Any]
     folder: Path
+
+    @property
+    def report(self) -> Path:
+        return self.folder / REPORT
 
     def held_out(self) -> pa.Table:
         """The mature examples that the model was evaluated on: `t`, request, features, `label`, `naive`."""
@@ -132,10 +137,15 @@ def _listen(request: Mapping[str, Any], log: Path, progress: Callable[[str], Non
                 told[found.step] = found
                 if found.error is None:
                     progress(f"{found.step} ({found.seconds:.1f} s): {found.facts['summary']}")
+    page = log.with_name(REPORT)
+    if "evaluate" in told and told["evaluate"].error is None:
+        shutil.copyfile(told["evaluate"].facts["page"], page)
     failed = [found.error for found in told.values() if found.error is not None]
     if failed:
         subject, cause, remedy = failed[0]
-        raise TrainingError(subject, cause, remedy.replace("the log", str(log)))
+        raise TrainingError(
+            subject, cause, remedy.replace("the log", str(log)).replace("the report", f"the report {page}")
+        )
     if process.returncode or "register" not in told:
         raise TrainingError("training pipeline", f"it ended with code {process.returncode}", f"see {log}")
     return told

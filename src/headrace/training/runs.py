@@ -7,8 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from headrace.errors import TrainingError
+
 KEPT: Final = 3
 """How many of a project's last runs are kept, one that begins included; that of the champion is kept besides."""
+REPORT: Final = "report.html"
+"""The page about a run, in its folder."""
 _VERSION: Final = "version"
 
 
@@ -28,14 +32,42 @@ class Runs:
         """Notes the version that a run registered."""
         (run / _VERSION).write_text(f"{version}\n", encoding="utf-8")
 
+    def report(self, name: str | None = None) -> Path:
+        """The page of a run, by the name of its folder or the version that it registered; None: of the last one.
+
+        TrainingError where there is no such run, or it ended before it had a report.
+        """
+        runs = self._all()
+        if name is None:
+            chosen = [run for run in runs if (run / REPORT).is_file()][:1]
+        else:
+            chosen = [run for run in runs if name in (run.name, str(_version(run)))][:1]
+        if not chosen:
+            known = ", ".join(run.name for run in runs) or "none"
+            what = "training runs" if name is None else f"run {name}"
+            raise TrainingError(
+                f"{what} of {self._prefix[:-1]}",
+                f"there is no report of it in {self._home}, which keeps the last {KEPT}",
+                f"run headrace train, or name one of: {known}",
+            )
+        page = chosen[0] / REPORT
+        if not page.is_file():
+            raise TrainingError(
+                f"run {chosen[0].name}", "it ended before it had a report", f"see {chosen[0] / 'run.log'}"
+            )
+        return page
+
+    def _all(self) -> list[Path]:
+        """Newest first."""
+        runs = [run for run in self._home.glob(f"{self._prefix}*") if run.is_dir()]
+        return sorted(runs, key=lambda run: run.stat().st_mtime_ns, reverse=True)
+
     def prune(self, champion: int | None) -> None:
         """Deletes old runs, so that `KEPT` are there when one more begins.
 
         champion: the version whose run stays, however old it is.
         """
-        runs = [run for run in self._home.glob(f"{self._prefix}*") if run.is_dir()]
-        old = sorted(runs, key=lambda run: run.stat().st_mtime_ns, reverse=True)[KEPT - 1 :]
-        for run in old:
+        for run in self._all()[KEPT - 1 :]:
             if champion is None or _version(run) != champion:
                 shutil.rmtree(run, ignore_errors=True)
 

@@ -11,6 +11,7 @@ import platform
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,7 @@ from headrace.models.metrics import Task, metrics
 from headrace.models.registry import Registry
 from headrace.training.gates import Evidence, Finding, findings, stop
 from headrace.training.parameters import Parameter, parameters_of
+from headrace.training.runs import REPORT
 from headrace.training.splits import date, split
 
 TRAIN: Final = "train.parquet"
@@ -155,7 +157,10 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
     The report (JSON): `model`, `naive` and `champion` have the metrics on the whole holdout; `comparison` has
     those of challenger and champion on the examples of which neither has seen anything, for the promotion. `naive`
     counts the examples for which there is a naive forecast. sealed: the folder of the artifact with its metrics.
+    Beside the report `report.html` shows it to people (`headrace.training.report`).
     """
+    from headrace.training.report import Material, write
+
     artifact = load(Path(draft))
     spec = artifact.spec
     held = pq.read_table(Path(dataset) / HOLDOUT)
@@ -167,6 +172,7 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
 
     guess = held.column("naive").to_numpy().astype(np.float64)
     known = ~np.isnan(guess)
+    facts = _read_json(Path(dataset) / FACTS)
     result: Facts = {
         "task": spec.task,
         "train": vars(spec.trained),
@@ -175,10 +181,10 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
         "naive": metrics(spec.task, label[known], guess[known]),
         "champion": None,
         "comparison": None,
-        "findings": _read_json(Path(dataset) / FACTS)["findings"],
+        "findings": facts["findings"],
     }
     models = Registry(registry, spec.project)
-    champion = models.champion()
+    champion, best = models.champion(), None
     if champion is not None:
         best = models.load(champion)
         theirs = predictions(best, held)
@@ -194,7 +200,11 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
                 "champion": both.champion,
             }
     _write_json(Path(report), result)
-    return {"sha256": digest, "report": result, "summary": _told(result)}
+    began = time.perf_counter()
+    page = Path(report).with_name(REPORT)
+    write(Material.of(artifact, best, pq.read_table(Path(dataset) / TRAIN), held, facts, result), page)
+    drawn = f"; report drawn in {time.perf_counter() - began:.1f} s"
+    return {"sha256": digest, "report": result, "page": str(page), "summary": _told(result) + drawn}
 
 
 def register(sealed: str, report: str, registry: str, project: str) -> Facts:

@@ -1,9 +1,9 @@
 """Leakage: one feature alone tells the label better than anything that is known at t could.
 
 A leak is a feature made from what happens after t (Kaufman, Rosset, Perlich and Stitelman 2012, "Leakage in data
-mining: formulation, detection, and avoidance", who begin with features that tell too much). A strong honest feature,
-such as a lag, tells much as well, and how much differs by problem. So the limits lie where only a copy of the label,
-or a rule that makes it, arrives, in training and on the holdout both; the report shows all that is below.
+mining: formulation, detection, and avoidance"). A strong honest feature, such as a lag, tells much as well, and how
+much differs by problem. So the limits lie where only a copy of the label, or a rule that makes it, arrives, in
+training and on the holdout both.
 """
 
 from __future__ import annotations
