@@ -135,6 +135,7 @@ def _classification(material: Material) -> list[Chart]:
 def _confusion(material: Material) -> Chart:
     said, is_so = material.rivals["model"] >= material.threshold, material.holdout.label == 1
     counts = [[int((truth & decided).sum()) for decided in (~said, said)] for truth in (~is_so, is_so)]
+    sides = {"tickvals": [0, 1], "ticktext": ["negative", "positive"], "showgrid": False}
     # Shares of a row, or the many negatives would be all that has a colour.
     shares = [[count / max(sum(row), 1) for count in row] for row in counts]
     return Chart(
@@ -146,8 +147,8 @@ def _confusion(material: Material) -> Chart:
             "hovertemplate": "%{text} (%{z:.1%} of the row)<extra></extra>", "coloraxis": "coloraxis",
         }],
         {
-            "xaxis": axis("predicted", tickvals=[0, 1], ticktext=["negative", "positive"], showgrid=False),
-            "yaxis": axis(tickvals=[0, 1], ticktext=["negative", "positive"], showgrid=False, range=[1.5, -0.5]),
+            "xaxis": axis("predicted", **sides),
+            "yaxis": axis("actual", **sides, range=[1.5, -0.5]),
             "coloraxis": {"cmin": 0, "cmax": 1, "showscale": False},
         },
         360,
