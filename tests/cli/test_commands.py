@@ -29,7 +29,7 @@ INVENTORY = Path(__file__).parents[2] / "examples" / "inventory"
 COMMANDS = [
     ["check"], ["up"], ["run"], ["status"], ["backfill"], ["produce"], ["replay"], ["train"], ["compare"],
     ["export", "flink"], ["export", "feast"], ["export", "kubeflow"], ["export", "prometheus"],
-    ["runs"], ["reproduce"], ["lineage"],
+    ["runs"], ["report"], ["reproduce"], ["lineage"],
     ["ledger"], ["deadletters", "list"], ["deadletters", "replay"],
     ["stack", "install"], ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "doctor"],
 ]  # fmt: skip
@@ -68,6 +68,8 @@ def test_check_tells_what_a_project_holds() -> None:
         (["train", str(INVENTORY), "-p", "depth"], "parameter 'depth'", "max_depth=8"),
         (["train", str(INVENTORY), "--until", "yesterday"], "--until", "2017-07-01"),
         (["train", str(INVENTORY), "--until", "2017-07-01T00:00"], "--until", "Z"),
+        (["report", str(INVENTORY)], "training runs of demand", "headrace train"),
+        (["report", str(INVENTORY), "7"], "run 7 of demand", "headrace train"),
         (["produce", str(INVENTORY), "refund"], "stream 'refund'", "purchase"),
         (["produce", str(INVENTORY), "purchase", "none.parquet"], "file none.parquet", "exists"),
         (["deadletters", "replay", str(INVENTORY)], "deadletters replay", "--reason"),

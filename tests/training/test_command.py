@@ -36,7 +36,7 @@ def test_it_trains_up_to_what_the_archive_has(
     def run(declaration: Any, profile: Any, until: int, parameters: Any, progress: Callable[[str], None]) -> Any:
         asked.append(until)
         progress("train: on list[int] [/bold]")
-        return SimpleNamespace(version=1, sha256="0" * 64)
+        return SimpleNamespace(version=1, sha256="0" * 64, report="report.html")
 
     monkeypatch.setattr(local, "run", run)
     command = ["train", str(SHOP), "--home", str(tmp_path), *options]

@@ -17,6 +17,7 @@ from headrace.cli import (
     lineage,
     produce,
     replay,
+    report,
     reproduce,
     run,
     runs,
@@ -46,6 +47,7 @@ app.command()(train.train)
 app.command()(runs.runs)
 app.command()(reproduce.reproduce)
 app.command()(lineage.lineage)
+app.command()(report.report)
 app.command()(compare.compare)
 app.command()(ledger.ledger)
 app.add_typer(deadletters.app, name="deadletters")

@@ -47,9 +47,10 @@ def train(
     result = run(declaration, chosen, moment, parameters, say)
     if as_json:
         told = {"version": result.version, "sha256": result.sha256, "metrics": result.metrics}
-        print(json.dumps({**told, "folder": str(result.folder)}, indent=2))
+        print(json.dumps({**told, "folder": str(result.folder), "report": str(result.report)}, indent=2))
     else:
         say(f"registered version {result.version}, sha256 {result.sha256[:12]}")
+        say(f"report: {result.report}")
 
 
 def _assignment(text: str) -> tuple[str, str]:

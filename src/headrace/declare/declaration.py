@@ -18,6 +18,7 @@ from headrace.declare.cost import Cost
 from headrace.declare.label import Each, Future, Grid, Outcome
 from headrace.declare.rules import Retrain, Rule
 from headrace.declare.types import ColumnType
+from headrace.declare.waivers import Waiver
 from headrace.declare.window import Aggregate, Family
 from headrace.errors import SourceError
 
@@ -201,6 +202,7 @@ class Declaration:
     model: Model
     monitors: Mapping[str, Rule]
     retrain: Retrain
+    waivers: tuple[Waiver, ...]
     digest: str
 
     def stream(self, title: str) -> StreamDef:

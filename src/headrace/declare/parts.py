@@ -11,6 +11,7 @@ from headrace.declare.declaration import Calendar
 from headrace.declare.label import Each, Grid
 from headrace.declare.records import Stream, Table
 from headrace.declare.rules import Better, Rule
+from headrace.declare.waivers import Waiver
 
 Function = Callable[..., Any]
 
@@ -77,3 +78,4 @@ class Parts:
     model: ModelPart | None = None
     monitors: dict[str, Rule] = field(default_factory=dict)
     retrain: RetrainPart | None = None
+    waivers: list[Waiver] = field(default_factory=list)

@@ -12,6 +12,7 @@ from headrace.declare.label import Each, Grid
 from headrace.declare.parts import CheckPart, EnrichPart, LabelPart, ModelPart, Parts, RetrainPart, WindowsPart
 from headrace.declare.records import Stream, Table
 from headrace.declare.rules import METRICS, Better, Rule
+from headrace.declare.waivers import Waiver
 from headrace.errors import DeclarationError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -167,3 +168,10 @@ class Project:
             budget=budget,
             promote=promote,
         )
+
+    def waive(self, gate: str, *, feature: str, because: str) -> None:
+        """Lets a run register its model although a gate finds something in a feature.
+
+        `waive("constants", feature="month", because="a first model of one month")`. The run keeps the reason.
+        """
+        self.parts.waivers.append(Waiver(gate, feature, because))

@@ -41,6 +41,8 @@ REDIS: Final = Package("redis-server", "redis-server")
 PROMETHEUS: Final = Package("prometheus", "prometheus")
 ALERTMANAGER: Final = Package("prometheus-alertmanager", "prometheus-alertmanager")
 MAVEN: Final = Package("maven", "mvn")
+CHROMIUM: Final = Package("chromium", "chromium")
+"""For the tests alone: they open reports in it."""
 
 
 def install(packages: Sequence[Package]) -> list[str]:

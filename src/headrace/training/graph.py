@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from headrace.training.record import STEPS, Record, StepRecord
 
+PLACE: Final = "<!-- the steps -->"
+LINK: Final = "<!-- a link to the steps -->"
+"""Where a report wants them, once the run has ended."""
 _COLOURS: Final = {"succeeded": "#2e7d32", "failed": "#c62828", "running": "#1565c0", "not run": "#9e9e9e"}
 _WIDTH, _HEIGHT, _GAP = 190, 96, 50
 
@@ -27,6 +30,13 @@ def graph(record: Record) -> str:
         '<path d="M0,0 L8,4 L0,8 z" fill="#777"/></marker></defs>'
         f"{_arrows()}{boxes}</svg>{_table(record)}</section>\n"
     )
+
+
+def placed(report: str, record: Record) -> str:
+    """A report with the graph in the place that it keeps for it."""
+    title = '<h2 id="steps-title">Steps of the run</h2>'
+    section = f'<section id="steps" tabindex="-1" aria-labelledby="steps-title">{title}{graph(record)}</section>'
+    return report.replace(PLACE, section).replace(LINK, '<li><a href="#steps">Steps of the run</a></li>')
 
 
 def page(record: Record) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from headrace.errors import TrainingError
 from headrace.training.parameters import Parameter, parameters_of
 from headrace.training.progress import Told, begun, heard
 from headrace.training.runner import Journal, Places, TrainingResult, now, settings_of
+from headrace.training.runs import REPORT
 
 _LINE: Final = "-" * 40
 
@@ -64,10 +66,15 @@ def _listen(journal: Journal, request: Mapping[str, Any], progress: Callable[[st
                 if found.error is None:
                     progress(f"{found.step} ({found.seconds:.1f} s): {found.facts['summary']}")
         output.close()
+    page = log.with_name(REPORT)
+    if "evaluate" in told and told["evaluate"].error is None:
+        shutil.copyfile(told["evaluate"].facts["page"], page)
     failed = [found.error for found in told.values() if found.error is not None]
     if failed:
         subject, cause, remedy = failed[0]
-        raise TrainingError(subject, cause, remedy.replace("the log", str(log)))
+        raise TrainingError(
+            subject, cause, remedy.replace("the log", str(log)).replace("the report", f"the report {page}")
+        )
     if process.returncode or "register" not in told:
         raise TrainingError("training pipeline", f"it ended with code {process.returncode}", f"see {log}")
     return told

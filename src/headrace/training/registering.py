@@ -12,7 +12,7 @@ from typing import Any
 
 from headrace.models.artifact import Spec
 from headrace.models.registry import JOB, Registry
-from headrace.training.page import REPORT
+from headrace.training.runs import REPORT
 from headrace.training.splits import date
 
 
@@ -41,7 +41,7 @@ def record_of(
         tags["commit"] = commit
     if drawn.get(JOB):
         tags[JOB] = str(drawn[JOB])
-    gates = judged.get("gates")
+    gates = judged.get("findings")
     with tempfile.TemporaryDirectory() as work:
         files = []
         if gates is not None:

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from headrace.declare.declaration import Declaration
 from headrace.models.registry import Registry, Version
-from headrace.training.graph import page
+from headrace.training.graph import page, placed
 from headrace.training.parameters import Parameter
 from headrace.training.record import RECORD, Record, StepRecord
-from headrace.training.runs import Runs
+from headrace.training.runs import REPORT, Runs
 from headrace.training.steps import HOLDOUT
 
 PAGE = "run.html"
@@ -48,6 +48,11 @@ class TrainingResult:
     sha256: str
     metrics: Mapping[str, Any]
     folder: Path
+
+    @property
+    def report(self) -> Path:
+        """The page about the run."""
+        return self.folder / REPORT
 
     def held_out(self) -> pa.Table:
         """The mature examples that the model was evaluated on: `t`, request, features, `label`, `naive`."""
@@ -140,10 +145,14 @@ class Journal:
 
     @property
     def _files(self) -> list[Path]:
-        return [self.folder / RECORD, self.folder / PAGE]
+        files = [self.folder / RECORD, self.folder / PAGE, self.folder / REPORT]
+        return [file for file in files if file.is_file()]
 
     def _show(self) -> None:
         (self.folder / PAGE).write_text(page(self.record), encoding="utf-8")
+        report = self.folder / REPORT
+        if report.is_file():
+            report.write_text(placed(report.read_text(encoding="utf-8"), self.record), encoding="utf-8")
 
 
 def settings_of(declaration: Declaration, archive: Archive, registry: Registry, until: int) -> dict[str, Any]:

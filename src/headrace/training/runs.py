@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from headrace.errors import TrainingError
 from headrace.training.record import Record
 
 KEPT: Final = 3
 """How many of a project's last runs are kept, one that begins included; that of the champion is kept besides."""
+REPORT: Final = "report.html"
+"""The page about a run, in its folder."""
 _VERSION: Final = "version"
 
 
@@ -37,6 +40,31 @@ class Runs:
             record = Record.read(folder)
             if record is not None:
                 yield folder, record
+
+    def report(self, name: str | None = None) -> Path:
+        """The page of a run, by the name of its folder or the version that it registered; None: of the last one.
+
+        TrainingError where there is no such run, or it ended before it had a report.
+        """
+        runs = self._folders()
+        if name is None:
+            chosen = [run for run in runs if (run / REPORT).is_file()][:1]
+        else:
+            chosen = [run for run in runs if name in (run.name, str(_version(run)))][:1]
+        if not chosen:
+            known = ", ".join(run.name for run in runs) or "none"
+            what = "training runs" if name is None else f"run {name}"
+            raise TrainingError(
+                f"{what} of {self._prefix[:-1]}",
+                f"there is no report of it in {self._home}, which keeps the last {KEPT}",
+                f"run headrace train, or name one of: {known}",
+            )
+        page = chosen[0] / REPORT
+        if not page.is_file():
+            raise TrainingError(
+                f"run {chosen[0].name}", "it ended before it had a report", f"see {chosen[0] / 'run.log'}"
+            )
+        return page
 
     def prune(self, champion: int | None) -> None:
         """Deletes old runs, so that `KEPT` are there when one more begins.

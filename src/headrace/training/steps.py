@@ -10,7 +10,9 @@ import json
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +32,9 @@ from headrace.models.formats import format_named, format_of
 from headrace.models.metrics import Task, metrics
 from headrace.models.registry import Registry
 from headrace.training.deciding import decided
+from headrace.training.gates import Evidence, Finding, findings, stop
 from headrace.training.parameters import Parameter, parameters_of
+from headrace.training.runs import REPORT
 from headrace.training.splits import date, split
 
 TRAIN: Final = "train.parquet"
@@ -73,6 +77,7 @@ def preprocess(
     pq.write_table(trained, folder / TRAIN)
     pq.write_table(held, folder / HOLDOUT)
     embargoed = found.table.num_rows - trained.num_rows - held.num_rows
+    seen = findings(Evidence.of(declaration, trained, held))
     facts = {
         "project": declaration.name,
         "declaration": declaration.digest,
@@ -86,9 +91,11 @@ def preprocess(
         "unlabelled": found.unlabelled,
         "first_version_rows": dict(found.first_version_rows),
         "data": read,
+        "findings": [finding.to_json() for finding in seen],
+        "waivers": [asdict(waiver) for waiver in declaration.waivers],
         "summary": f"{trained.num_rows:,} examples to train on, {held.num_rows:,} held out from {date(parts.cut)}; "
         f"left out: {embargoed:,} embargoed ({duration_text(declaration.maturity)}), {found.immature:,} immature, "
-        f"{found.unlabelled:,} without a label",
+        f"{found.unlabelled:,} without a label" + "".join(f"; {finding}" for finding in seen if finding.stops),
     }
     _write_json(folder / FACTS, facts)
     return facts
@@ -155,8 +162,11 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
     The report (JSON): `model`, `naive` and `champion` have the metrics on the whole holdout, or, where a cost is
     declared, on its newer half, since the older one chose the `threshold`; `comparison` has those of challenger and
     champion on the examples of which neither has seen anything, for the promotion. `naive` counts the examples for
-    which there is a naive forecast. sealed: the folder of the artifact with its metrics.
+    which there is a naive forecast. sealed: the folder of the artifact with its metrics. Beside the report
+    `report.html` shows it to people (`headrace.training.report`).
     """
+    from headrace.training.report import Material, write
+
     artifact = load(Path(draft))
     spec = artifact.spec
     held = pq.read_table(Path(dataset) / HOLDOUT)
@@ -170,6 +180,7 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
 
     guess = held.column("naive").to_numpy().astype(np.float64)
     known = ~np.isnan(guess)
+    facts = _read_json(Path(dataset) / FACTS)
     result: Facts = {
         "task": spec.task,
         "train": vars(spec.trained),
@@ -179,9 +190,10 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
         "naive": metrics(spec.task, label[known], guess[known]),
         "champion": None,
         "comparison": None,
+        "findings": facts["findings"],
     }
     models = Registry(registry, spec.project)
-    champion = models.champion()
+    champion, best = models.champion(), None
     if champion is not None:
         best = models.load(champion)
         theirs = predictions(best, held)
@@ -197,7 +209,11 @@ def evaluate(dataset: str, draft: str, registry: str, sealed: str, report: str) 
                 "champion": both.champion,
             }
     _write_json(Path(report), result)
-    return {"sha256": digest, "report": result, "summary": _told(result)}
+    began = time.perf_counter()
+    page = Path(report).with_name(REPORT)
+    write(Material.of(artifact, best, pq.read_table(Path(dataset) / TRAIN), held, facts, result), page)
+    drawn = f"; report drawn in {time.perf_counter() - began:.1f} s"
+    return {"sha256": digest, "report": result, "page": str(page), "summary": _told(result) + drawn}
 
 
 def register(
@@ -210,19 +226,19 @@ def register(
 ) -> Facts:
     """Records the run and registers the artifact: as champion where there is none, else as challenger.
 
-    project: the project file, for the commit of the repository that it lies in, if any. drawn: `archive`, `until`,
-    `holdout` and `job` of the pipeline, for who wants the same again; a job registers once. page: of the report.
+    TrainingError, and nothing is recorded, where a gate has found what nobody waived. project: the project file,
+    for the commit of the repository that it lies in, if any. drawn: `archive`, `until`, `holdout` and `job` of the pipeline, for who wants the same again; a job registers once. page: of the report.
     """
     from headrace.training.registering import record_of
 
     artifact = Path(sealed)
     spec, sha256 = verify(artifact)
+    judged = _read_json(Path(report))
+    stop(spec.project, [Finding.from_json(finding) for finding in judged["findings"]])
     models = Registry(registry, spec.project)
     version = models.of_job((drawn or {}).get("job"))
     if version is None:
-        tags, run = record_of(
-            models, spec, sha256, _read_json(Path(report)), _commit(Path(project)), drawn or {}, page
-        )
+        tags, run = record_of(models, spec, sha256, judged, _commit(Path(project)), drawn or {}, page)
         version = models.register(artifact, run, tags)
     alias = models.nominate(version)
     return {

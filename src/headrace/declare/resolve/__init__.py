@@ -13,6 +13,7 @@ from headrace.declare.resolve.features import resolution_steps, resolve_features
 from headrace.declare.resolve.labels import resolve_label, resolve_model
 from headrace.declare.resolve.policy import resolve_monitors, resolve_policy
 from headrace.declare.resolve.streams import resolve_streams, resolve_tables
+from headrace.declare.resolve.waivers import resolve_waivers
 from headrace.declare.resolve.windows import resolve_windows
 from headrace.errors import DeclarationError
 
@@ -56,6 +57,7 @@ def resolve(parts: Parts, path: Path, digest: str) -> Declaration:
         model=model,
         monitors=resolve_monitors(parts, model),
         retrain=resolve_policy(parts, model),
+        waivers=resolve_waivers(parts, features),
         digest=digest,
     )
 
