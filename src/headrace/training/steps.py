@@ -227,7 +227,8 @@ def register(
     """Records the run and registers the artifact: as champion where there is none, else as challenger.
 
     TrainingError, and nothing is recorded, where a gate has found what nobody waived. project: the project file,
-    for the commit of the repository that it lies in, if any. drawn: `archive`, `until`, `holdout` and `job` of the pipeline, for who wants the same again; a job registers once. page: of the report.
+    for the commit of the repository that it lies in, if any. drawn: `archive`, `until`, `holdout` and `job` of the
+    pipeline, for who wants the same again; a job registers once. page: of the report.
     """
     from headrace.training.registering import record_of
 
