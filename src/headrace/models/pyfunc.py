@@ -1,8 +1,4 @@
-"""What `mlflow.pyfunc.load_model` calls: a registered model, for a data frame. Needs no MLflow itself.
-
->>> import tempfile, numpy, pandas, xgboost  # doctest: +SKIP
->>> mlflow.pyfunc.load_model("models:/demand@champion").predict(frame)  # doctest: +SKIP
-"""
+"""What `mlflow.pyfunc.load_model("models:/demand@champion")` calls: a model for a data frame. No MLflow here."""
 
 from __future__ import annotations
 
