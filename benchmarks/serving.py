@@ -123,7 +123,7 @@ def running(command: list[str], port: int, body: Any) -> Iterator[None]:
         ["taskset", "-c", "0", sys.executable, *command], env=os.environ | one, stdout=subprocess.DEVNULL
     )
     try:
-        for _ in range(300):
+        for _ in range(1_000):
             try:
                 if httpx.post(f"http://127.0.0.1:{port}/predict", json=body).status_code == 200:
                     break
