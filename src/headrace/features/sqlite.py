@@ -45,7 +45,7 @@ _VERSIONS: Final = "SELECT versions FROM attributes WHERE title = ? AND key = ?"
 _FORMAT: Final = 1
 _TOGETHER: Final = 100
 """Ranges that are read by one statement (SQLite allows 500)."""
-_SHAPES: Final = 100
+_SHAPES: Final = 500
 """Statements that a thread keeps: one for each sequence of views that is read."""
 
 _EPOCHS: Final = """SELECT views.id, views.number, epochs.number, epoch, listed, filled FROM epochs JOIN views
@@ -125,7 +125,13 @@ class SqliteStore:
     def _reader(self) -> _Reader:
         reader: _Reader | None = getattr(self._mine, "reader", None)
         if reader is None:
-            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                self._path,
+                timeout=30,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=_SHAPES + 20,
+            )
             connection.execute("PRAGMA synchronous = NORMAL")
             with self._lock:
                 self._all.append(connection)
@@ -181,17 +187,19 @@ class _Reader:
 
     def _tiles(self, ranges: Sequence[TileRange]) -> list[Any]:
         """The merged columns of each range, None where its view has not begun."""
-        begun = [part for part in ranges if part.view.id in self._views]
-        found: list[Any] = []
+        begun = [place for place, part in enumerate(ranges) if part.view.id in self._views]
+        # By view, so that many entities at once have few shapes: how many of each view.
+        begun.sort(key=lambda place: self._views[ranges[place].view.id][0])
+        found: list[Any] = [None] * len(ranges)
         for first in range(0, len(begun), _TOGETHER):
-            some = begun[first : first + _TOGETHER]
+            places = begun[first : first + _TOGETHER]
+            some = [ranges[place] for place in places]
             shape = tuple([part.view.id for part in some])
             query = self._queries.get(shape) or self._query(some, shape)
-            found += self.connection.execute(query, [value for part in some for value in (part.key, part.since)])
-        if len(begun) == len(ranges):
-            return found
-        rows = iter(found)
-        return [next(rows) if part.view.id in self._views else None for part in ranges]
+            rows = self.connection.execute(query, [value for part in some for value in (part.key, part.since)])
+            for place, row in zip(places, rows, strict=True):
+                found[place] = row
+        return found
 
     def _query(self, ranges: Sequence[TileRange], shape: tuple[str, ...]) -> str:
         """One statement for all: each costs more to begin than to run."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -36,6 +38,14 @@ class Champions:
         return self._registry.load(self._registry.version(int(version)))
 
 
+def settle() -> None:
+    """What is loaded by now stays: the collector need not walk it while requests wait. And the threads that ship
+    predictions and watch for champions give the interpreter back sooner than after Python's 5 ms."""
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(0.0005)
+
+
 def run(context: Context) -> None:
     declaration, profile = context.declaration, context.profile
     folder = profile.home / "predictions"
@@ -63,6 +73,7 @@ def run(context: Context) -> None:
         arrival=prediction_time if replayed else append_time,
     )
     champions = Champions(profile.open_registry(declaration))
+    settle()
     watcher = Watcher(predictor, champions, Requests.of(declaration).rehearsal())
     kept = in_topic_or_archive(declaration, context.log, context.schemas, profile.open_archive(declaration))
     app = create_app(

@@ -120,11 +120,12 @@ class Sender:
                 pass
         self._clean()
 
-    def run(self, stop: threading.Event, idle: float = 0.005, pause: float = 1.0) -> None:
-        """Ships until told to stop, and then what is left. After a failure it tries again in `pause` seconds."""
+    def run(self, stop: threading.Event, idle: float = 0.05, pause: float = 1.0) -> None:
+        """Ships every `idle` seconds until told to stop, and then what is left: in parts so large that the server
+        has time for its requests. After a failure it tries again in `pause` seconds."""
         while not stop.is_set():
-            if self._try() == 0:
-                stop.wait(pause if self.problem else idle)
+            self._try()
+            stop.wait(pause if self.problem else idle)
         while self._try():
             pass
 
