@@ -33,7 +33,7 @@ LIVE = WEEKS * 7 - 1
 CUT = BEGIN + LIVE * DAY
 HOURS = 6
 A_DAY, FRAUDS = 2_000, 12
-"""Half the world of generate.py: the online store takes up a month's tiles of every card before the first answer."""
+"""Half the world of generate.py: the online store takes up the tiles of all history before the first answer."""
 
 console = Console()
 
