@@ -32,6 +32,8 @@ LIVE = WEEKS * 7 - 1
 """The day that is replayed, in part; history goes up to it."""
 CUT = BEGIN + LIVE * DAY
 HOURS = 6
+A_DAY, FRAUDS = 2_000, 12
+"""Half the world of generate.py: the online store takes up the tiles of all history before the first answer."""
 
 console = Console()
 
@@ -80,7 +82,7 @@ def where_things_are() -> None:
 def history() -> None:
     """Data, merchants, history, and the first model."""
     say("1  The data: sixteen weeks of card payments, GENERATED, with an adversary that changes")
-    for name, rows in write(DATA, world(), CUT).items():
+    for name, rows in write(DATA, world(a_day=A_DAY, frauds=FRAUDS), CUT).items():
         console.print(f"  {name:28} {rows:>9,} rows", highlight=False)
     for phase, week in PHASES.items():
         console.print(f"  from week {week:>2} on: {phase}", highlight=False)
