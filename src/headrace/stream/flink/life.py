@@ -6,13 +6,13 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from headrace.compile.sql import quoted
 from headrace.errors import FlinkError
 from headrace.stream.flink.cluster import Cluster
 from headrace.stream.flink.ddl import Job
-from headrace.stream.flink.gateway import Gateway, Running, UnreachableFlink
+from headrace.stream.flink.gateway import Gateway, Running, Session, UnreachableFlink
 from headrace.stream.flink.settings import settings
 from headrace.stream.flink.states import State, States
 
@@ -139,21 +139,34 @@ class Life:
     def _begin(self, state: State | None) -> None:
         _SAY.info("%s: begins%s", self._job.name, "" if state is None else f" from {state.path}")
         try:
-            rows = self._submitted(state)
+            with self._gateway.session(self._settings(state)) as session:
+                self._describe(session)
+                rows = session.execute(self._job.statement_set)
         except UnreachableFlink:
             raise
         except FlinkError as error:
-            raise self._blamed(error) from error
+            raise FlinkError(self._culprit(), error.cause, error.remedy) from error
         self._from = state
         self._id = str(rows[0]["job id"]) if rows and "job id" in rows[0] else None
 
-    def _submitted(self, state: State | None) -> list[dict[str, Any]]:
-        with self._gateway.session(self._settings(state)) as session:
-            if self._cluster.jar is not None:
-                session.execute(f"ADD JAR {quoted(self._cluster.jar)}")
-            for statement in self._job.statements:
-                session.execute(statement)
-            return session.execute(self._job.statement_set)
+    def _describe(self, session: Session) -> None:
+        if self._cluster.jar is not None:
+            session.execute(f"ADD JAR {quoted(self._cluster.jar)}")
+        for statement in self._job.statements:
+            session.execute(statement)
+
+    def _culprit(self) -> str:
+        """What Flink refuses: the object of the first insert that cannot be planned by itself, else the job."""
+        subject = self._job.name
+        try:
+            with self._gateway.session(self._settings(None)) as session:
+                self._describe(session)
+                for insert in self._job.inserts:
+                    subject = insert.subject
+                    session.execute(f"EXPLAIN {insert.sql}")
+        except FlinkError:
+            return subject
+        return self._job.name
 
     def _settings(self, state: State | None) -> Mapping[str, str]:
         begin = {} if state is None else {
@@ -171,11 +184,3 @@ class Life:
         _SAY.error("%s: job %s is gone%s", self._job.name, job, "" if cause is None else f": {cause}")
         if cause is not None and self._from is not None and any(sign in cause for sign in _REFUSED):
             self.refused = cause
-
-    def _blamed(self, error: FlinkError) -> FlinkError:
-        """An error with the object of the declaration that it is about, where its text tells."""
-        for insert in self._job.inserts:
-            title = insert.subject.partition(" ")[2]
-            if title in error.cause:
-                return FlinkError(insert.subject, error.cause, error.remedy)
-        return FlinkError(self._job.name, error.cause, error.remedy)
