@@ -39,7 +39,8 @@ final class Registry {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while asking " + place, error);
         } catch (IOException error) {
-            throw new IOException("the schema registry does not answer at " + place + ": " + error, error);
+            // Without the cause: Flink's trace ends with the innermost one, which is what the role tells.
+            throw new IOException("the schema registry does not answer at " + place + ": " + error);
         }
         JsonNode answer = parsed(response.body());
         if (response.statusCode() == 404 && answer.path("error_code").asInt() / 100 == 404) {
