@@ -21,6 +21,8 @@ from headrace.errors import HeadraceError
 from headrace.features.online import OnlineSink
 from headrace.profiles import read_profile
 from headrace.retraining.ledger import Entry
+from headrace.roles.archive import catch_up
+from headrace.roles.context import Context
 from headrace.stream.deadletters import DeadLetter
 from headrace.stream.enricher import Enricher
 from headrace.stream.tables import Tables
@@ -29,7 +31,7 @@ INVENTORY = Path(__file__).parents[2] / "examples" / "inventory"
 COMMANDS = [
     ["check"], ["up"], ["run"], ["status"], ["backfill"], ["produce"], ["replay"], ["train"], ["compare"],
     ["export", "flink"], ["export", "feast"], ["export", "kubeflow"], ["export", "prometheus"],
-    ["runs"], ["report"], ["reproduce"], ["lineage"],
+    ["runs"], ["report"], ["vacuum"], ["reproduce"], ["lineage"],
     ["ledger"], ["deadletters", "list"], ["deadletters", "replay"],
     ["stack", "install"], ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "doctor"],
 ]  # fmt: skip
@@ -259,3 +261,12 @@ def test_wrong_usage_is_exit_code_2() -> None:
     done = subprocess.run([sys.executable, "-m", "headrace", "check"], capture_output=True, check=False, text=True)
     assert done.returncode == 2
     assert "PROJECT" in done.stderr
+
+
+def test_vacuum_leaves_what_was_in_use_lately(tmp_path: Path) -> None:
+    enriched(tmp_path, GOOD)
+    declaration = load(FRAUD)
+    catch_up(Context.of("archive", declaration, read_profile(declaration, home=tmp_path)))
+    ran = run(tmp_path, "vacuum", str(FRAUD), "--json")
+    assert json.loads(ran.stdout) == {"files": 0, "pinned": 0, "topics": 4}
+    assert run(tmp_path, "vacuum", str(FRAUD), "--hours", "0").exit_code == 2

@@ -25,6 +25,7 @@ from headrace.cli import (
     status,
     train,
     up,
+    vacuum,
 )
 from headrace.errors import HeadraceError
 
@@ -48,6 +49,7 @@ app.command()(runs.runs)
 app.command()(reproduce.reproduce)
 app.command()(lineage.lineage)
 app.command()(report.report)
+app.command()(vacuum.vacuum)
 app.command()(compare.compare)
 app.command()(ledger.ledger)
 app.add_typer(deadletters.app, name="deadletters")
