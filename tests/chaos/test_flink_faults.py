@@ -124,7 +124,7 @@ def test_kills_of_every_server_and_role(stack: Stack, tmp_path: Path, capsys: py
         tiled(here, there)
         equal(here, there)
         with capsys.disabled():
-            print("\nseconds from the fault (the server is started again at once) until all was judged:")
+            print("\nseconds from when the server was ready again (a role: from its kill) until all was judged:")
             for name, seconds in took.items():
                 print(f"  {name:12} {seconds:6.1f}")
 
