@@ -25,6 +25,7 @@ from headrace.declare.declaration import Declaration
 from headrace.declare.duration import DAY, HOUR
 from headrace.declare.load import read_project
 from headrace.log.clock import MarkClock
+from headrace.models.explanation import Explanation
 from headrace.profiles import Profile
 from headrace.roles.context import Context
 from headrace.roles.supervisor import ROLES
@@ -92,12 +93,16 @@ class Model:
         metrics={},
         baselines={},
         prediction=None,
+        threshold=None,
         holdout=SimpleNamespace(last=BEGIN),
         embargo=0,
     )
 
     def predict(self, rows: Sequence[Any]) -> np.ndarray:
         return np.array([sum(value is not None for value in row.values()) for row in rows], float)
+
+    def explain(self, rows: Sequence[Any]) -> list[Explanation]:
+        return [Explanation(0.0, {name: float(value is not None) for name, value in row.items()}) for row in rows]
 
 
 @dataclass
