@@ -183,15 +183,15 @@ def test_a_home_without_the_right_to_write_is_refused(
 
 def test_a_registry_may_be_a_server_and_a_runner_a_kubeflow(project: Declaration) -> None:
     text = """[profiles.far]
-registry = "https://mlflow.example.org"
+registry = "http://mlflow:5000"
 pipelines = "kubeflow:https://kubeflow.example.org"
 [profiles.far.kubeflow]
 image = "shop/demand:1.4.2"
 """
     write(project, text)
     profile = read_profile(project, "far")
-    assert profile.open_registry(project).tracking_uri == "https://mlflow.example.org"
-    assert profile.deployment().addresses == {"registry": "https://mlflow.example.org"}
+    assert profile.open_registry(project).tracking_uri == "http://mlflow:5000"
+    assert profile.deployment().addresses == {"registry": "http://mlflow:5000"}
     assert profile.deployment("shop/demand:1.5").image == "shop/demand:1.5"
     for runner, module in ((None, "kubeflow"), ("kubeflow", "kubeflow"), ("local", "local")):
         assert getattr(profile.open_runner(runner), "__module__", None) == f"headrace.training.{module}"

@@ -76,7 +76,7 @@ def begin_cut(
                 "see that the archive role keeps up, or stop it: then the backfill archives them itself",
             )
         _refuse_live(archive, topic, subject, until)
-    except BaseException:
+    except BaseException:  # also an interrupt; it is raised again
         cuts.announce(stream.title, None)  # the live stream goes on as before, whatever stopped the backfill
         raise
     archive.append(topic, archive.known(topic).empty_table(), {}, None, {CUT: until})

@@ -103,7 +103,7 @@ class ArchiveSink:
                 self._mark = mark
             if passed or sum(len(table) for tables in self._gathered.values() for table in tables) >= self._rows:
                 self.flush()
-        except BaseException:
+        except BaseException:  # also an interrupt; it is raised again
             self._begin()  # what is in the archive counts, whatever went wrong
             raise
 

@@ -146,7 +146,7 @@ class SqliteStore:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # also an interrupt; it is raised again
                 connection.execute("ROLLBACK")  # whatever went wrong: all or nothing
                 raise
 

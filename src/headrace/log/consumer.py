@@ -74,7 +74,7 @@ class Consumer:
             self._positions[batch.topic, batch.partition] = batch.end
         try:
             self._sink.apply(batches, dict(self._positions), self._mark)
-        except BaseException:
+        except BaseException:  # also an interrupt; it is raised again
             self._forget()  # the sink's own position counts
             raise
         return count

@@ -40,7 +40,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
                         connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        except BaseException:
+        except BaseException:  # also an interrupt; it is raised again
             connection.close()  # whatever went wrong, nobody else could close it
             raise
     return connection

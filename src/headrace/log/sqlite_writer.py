@@ -28,7 +28,7 @@ class SqliteWriter:
         self._lock: int | None = _own(path.with_suffix(".lock"), role)
         try:
             self._connection = open_to_write(path)
-        except BaseException:
+        except BaseException:  # also an interrupt; it is raised again
             self._release()  # whatever went wrong, nobody else could
             raise
         self._next: dict[Partition, int] = {}

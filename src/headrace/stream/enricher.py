@@ -82,7 +82,7 @@ class Enricher:
                 return self._process(batches, since)
             mark = self._intake.standing()
             return 0 if mark is None else self._pass(mark)
-        except BaseException:
+        except BaseException:  # also an interrupt; it is raised again
             self._begin()  # what is committed counts
             raise
 
