@@ -35,7 +35,8 @@ from headrace.features.sqlite import SqliteStore
 from headrace.log.batches import Batch
 from headrace.schema.avro import encode_block, nullable_schema
 from headrace.schema.folder import FolderSchemas
-from headrace.stream.tiler import TILES, listing, tiles_of
+from headrace.stream.layouts import TILES
+from headrace.stream.tiler import listing, tiles_of
 
 START = 20_000 * DAY
 HOPS = 780

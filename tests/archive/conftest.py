@@ -27,7 +27,7 @@ from headrace.features.partials import Partial, merge
 from headrace.log.sqlite import SqliteLog
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.folder import FolderSchemas
-from headrace.stream.tiler import TILES
+from headrace.stream.layouts import TILES
 
 PROJECT = """
 import headrace as hr

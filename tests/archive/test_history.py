@@ -193,7 +193,7 @@ def test_a_new_window_has_its_history_and_leaves_the_others_alone(shop: Any, wid
 
 def views_written(shop: Any, topic: str, since: int) -> list[str]:
     from headrace.schema.avro import decode, nullable_schema
-    from headrace.stream.tiler import TILES
+    from headrace.stream.layouts import TILES
 
     batches = shop.log.read(topic, 0, since, 100_000)
     found: list[str] = (

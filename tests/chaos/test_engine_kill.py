@@ -25,10 +25,9 @@ from headrace.log.turns import transaction_in_turn
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.folder import FolderSchemas
 from headrace.stream.deadletters import dead_letters
-from headrace.stream.enrichment import enriched_columns
+from headrace.stream.layouts import TILES, enriched_columns
 from headrace.stream.producer import Producer
 from headrace.stream.repairs import HEADER
-from headrace.stream.tiler import TILES
 
 KILLS = 20
 RECORDS = 6_000

@@ -125,6 +125,19 @@ def test_an_incompatible_schema_is_refused_with_the_field(schemas: Schemas, sale
     assert len(schemas.versions(sales)) == 1
 
 
+def test_what_would_be_refused_is_known_beforehand(schemas: Schemas, sales: str) -> None:
+    schemas.refuse(sales, sale(units="long"))
+    assert schemas.versions(sales) == []
+    schemas.register(sales, sale(units="long"))
+    schemas.refuse(sales, sale(units="long"))
+    schemas.refuse(sales, with_default(sale(units="long"), "city", "string", ""))
+    with pytest.raises(IncompatibleSchema, match=rf"{sales}.*Sale\.units"):
+        schemas.refuse(sales, sale(units="string"))
+    with pytest.raises(SchemaError):
+        schemas.refuse(sales, {"type": "record", "name": "Sale", "fields": [{"name": "9", "type": "long"}]})
+    assert len(schemas.versions(sales)) == 1
+
+
 def test_transitive_compares_with_every_version(schemas: Schemas, sales: str) -> None:
     schemas.register(sales, sale(units="long", city="string"))
     schemas.register(sales, with_default(sale(units="long"), "note", "string", ""))

@@ -30,9 +30,8 @@ from headrace.log.contract import Topic
 from headrace.log.sqlite import SqliteLog
 from headrace.schema.avro import encode_block, nullable_schema
 from headrace.schema.folder import FolderSchemas
-from headrace.stream.changes import change_columns
-from headrace.stream.enrichment import enriched_columns
-from headrace.stream.tiler import TILES, Tiler, listing, tiles_of
+from headrace.stream.layouts import TILES, change_columns, enriched_columns
+from headrace.stream.tiler import Tiler, listing, tiles_of
 
 
 class Supplier(Table, source="suppliers.csv", key="sku"):

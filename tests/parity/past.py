@@ -15,7 +15,7 @@ from headrace.declare.declaration import View
 from headrace.declare.topics import Topics
 from headrace.log.batches import Positions
 from headrace.schema.avro import decode, nullable_schema
-from headrace.stream.enrichment import enriched_columns
+from headrace.stream.layouts import enriched_columns
 
 
 def past(engine: Engine) -> Callable[[View, Positions], pa.Table | None]:

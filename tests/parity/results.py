@@ -14,8 +14,7 @@ from headrace.log.batches import Batch, Framed
 from headrace.log.contract import Log
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.contract import Schemas
-from headrace.stream.enrichment import enriched_columns
-from headrace.stream.tiler import TILES
+from headrace.stream.layouts import TILES, enriched_columns
 
 Rows = list[dict[str, Any]]
 

@@ -41,14 +41,15 @@ def test_an_incompatible_column_is_named_and_nothing_begins(stack: Stack, tmp_pa
     (tmp_path / ".headrace" / "stack").symlink_to(stack.home)
     assert "seen_at: Null[Time]" in text
     project.write_text(text.replace("seen_at: Null[Time]", "seen_at: Null[Str]"))
-    done = subprocess.run(
-        [sys.executable, "-m", "headrace", "run", "enrich", str(project), "--profile", "cluster"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    said = done.stdout + done.stderr
-    assert done.returncode == 1, said
-    assert f"subject {name}.enriched.sale-value" in said
-    assert "seen_at" in said
-    assert "To mend it" in said
-    assert jobs() == before
+    for command in (["check"], ["up"], ["run", "enrich"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace", *command, str(project), "--profile", "cluster"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        assert done.returncode == 1, said
+        assert f"subject {name}.enriched.sale-value" in said
+        assert "seen_at" in said
+        assert "To mend it" in said
+        assert jobs() == before
     gateway.close()

@@ -21,7 +21,8 @@ from headrace.profiles import Profile
 from headrace.roles import online
 from headrace.roles.context import Context
 from headrace.schema.avro import encode_block, nullable_schema
-from headrace.stream.tiler import ROLE, TILES, listing
+from headrace.stream.layouts import TILES
+from headrace.stream.tiler import ROLE, listing
 
 FRAUD = read_project(Path(__file__).parent.parent / "projects" / "fraud.py")
 VIEW = next(iter(FRAUD.views.values()))

@@ -18,10 +18,10 @@ from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.folder import FolderSchemas
 from headrace.stream.deadletters import DeadLetter, dead_letters
 from headrace.stream.enricher import Enricher
-from headrace.stream.enrichment import enriched_columns
+from headrace.stream.layouts import TILES, enriched_columns
 from headrace.stream.producer import Producer
 from headrace.stream.tables import Tables
-from headrace.stream.tiler import TILES, Tiler
+from headrace.stream.tiler import Tiler
 
 STR, INT, FLOAT, TIME = (ColumnType(kind) for kind in ("str", "int", "float", "time"))
 STORE = TableDef(

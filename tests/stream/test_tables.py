@@ -15,7 +15,8 @@ from headrace.declare.declaration import TableDef
 from headrace.declare.types import ColumnType
 from headrace.errors import SourceError
 from headrace.schema.avro import decode, nullable_schema
-from headrace.stream.changes import Rows, change_columns
+from headrace.stream.changes import Rows
+from headrace.stream.layouts import change_columns
 from headrace.stream.sources import read_source
 
 KINDS = {

@@ -11,8 +11,7 @@ from headrace.declare.declaration import Declaration
 from headrace.declare.predictions import prediction_columns
 from headrace.declare.topics import Topics
 from headrace.declare.types import ColumnType
-from headrace.stream.changes import change_columns
-from headrace.stream.enrichment import enriched_columns
+from headrace.stream.layouts import change_columns, enriched_columns
 
 Columns = Mapping[str, ColumnType]
 

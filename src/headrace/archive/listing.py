@@ -15,7 +15,8 @@ from headrace.log.contract import Log, Topic
 from headrace.schema.avro import encode_block, nullable_schema
 from headrace.schema.contract import Schemas
 from headrace.stream.cuts import ROLE
-from headrace.stream.tiler import TILES, listing, tiles_of
+from headrace.stream.layouts import TILES
+from headrace.stream.tiler import listing, tiles_of
 
 _BLOCK: Final = 32_768
 

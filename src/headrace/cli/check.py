@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.options import Json, ProjectPath
+from headrace.cli.options import Home, Json, ProjectPath
 from headrace.compile.load import compiled, load
 from headrace.declare.declaration import Declaration
 from headrace.declare.duration import duration_text
 from headrace.declare.label import Grid
+from headrace.profiles import read_profile
+from headrace.stream.layouts import refuse_changes
 
 
-def check(project: ProjectPath, as_json: Json = False) -> None:
+def check(
+    project: ProjectPath,
+    profile: Annotated[
+        str, typer.Option("--profile", help="See too that what this profile's topics hold can still be read.")
+    ] = "",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """Load a project, compile it for DuckDB, Flink SQL and Python, and print what it holds."""
     declaration = load(project)
+    if profile:
+        refuse_changes(declaration, read_profile(declaration, profile, home).open_schemas())
     if as_json:
         print(json.dumps(summary(declaration), indent=2))
         return

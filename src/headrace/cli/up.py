@@ -12,6 +12,7 @@ from rich.text import Text
 from headrace.cli.options import Home, ProfileName, ProjectPath, open_project
 from headrace.roles.signals import set_on_signals
 from headrace.roles.supervisor import ROLES, Supervisor
+from headrace.stream.layouts import refuse_changes
 
 _COLOURS = dict(
     zip(ROLES, ("cyan", "green", "magenta", "blue", "yellow", "bright_red", "bright_cyan"), strict=True)
@@ -26,6 +27,7 @@ def up(
 ) -> None:
     """Run every role of a project until Ctrl-C; a role that ends is started again with back-off."""
     declaration, chosen = open_project(project, profile, home)
+    refuse_changes(declaration, chosen.open_schemas())
     console, lock = Console(), threading.Lock()
 
     def say(role: str, line: str) -> None:

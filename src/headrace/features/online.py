@@ -17,8 +17,7 @@ from headrace.features.contract import OnlineStore
 from headrace.log.batches import Batch, Mark, Positions
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.contract import Schemas
-from headrace.stream.changes import change_columns
-from headrace.stream.tiler import TILES
+from headrace.stream.layouts import TILES, change_columns
 
 
 class OnlineSink:

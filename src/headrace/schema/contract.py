@@ -31,6 +31,12 @@ class Schemas(Protocol):
         """Registers a version; an equal schema is the same version. IncompatibleSchema names the field."""
         ...
 
+    def refuse(
+        self, subject: str, schema: AvroSchema, compatibility: Compatibility = "BACKWARD_TRANSITIVE"
+    ) -> None:
+        """Raises what `register` would raise, and registers nothing."""
+        ...
+
     def by_id(self, schema_id: int) -> AvroSchema:
         """UnknownSchema where there is none; any other error where the registry cannot tell."""
         ...

@@ -39,21 +39,28 @@ class FolderSchemas:
     def register(
         self, subject: str, schema: AvroSchema, compatibility: Compatibility = "BACKWARD_TRANSITIVE"
     ) -> Registered:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", subject):
-            raise SchemaError(
-                f"subject {subject!r}", "its name cannot be a folder", "use letters, digits, '_', '-', '.' only"
-            )
-        refuse_malformed(subject, schema)
         with self._locked():
             versions = self.versions(subject)
             for known in versions:
                 if known.schema == schema:
                     return known
-            refuse_incompatible(subject, schema, versions, compatibility)
+            self.refuse(subject, schema, compatibility)
             taken = [registered.id for registered in self._all()]
             registered = Registered(max(taken, default=0) + 1, subject, len(versions) + 1, schema)
             self._write(registered)
         return registered
+
+    def refuse(
+        self, subject: str, schema: AvroSchema, compatibility: Compatibility = "BACKWARD_TRANSITIVE"
+    ) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", subject):
+            raise SchemaError(
+                f"subject {subject!r}", "its name cannot be a folder", "use letters, digits, '_', '-', '.' only"
+            )
+        refuse_malformed(subject, schema)
+        versions = self.versions(subject)
+        if schema not in [known.schema for known in versions]:
+            refuse_incompatible(subject, schema, versions, compatibility)
 
     def by_id(self, schema_id: int) -> AvroSchema:
         if schema_id not in self._by_id:

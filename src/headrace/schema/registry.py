@@ -68,15 +68,12 @@ class RegistrySchemas:
         self, subject: str, schema: AvroSchema, compatibility: Compatibility = "BACKWARD_TRANSITIVE"
     ) -> Registered:
         refuse_malformed(subject, schema)
-        versions = self.versions(subject)
-        for known in versions:
+        for known in self.versions(subject):
             if _same(known.schema, schema):
                 return known
-        refuse_incompatible(subject, schema, versions, compatibility)
+        self.refuse(subject, schema, compatibility)
         self._govern(subject, compatibility)
         body = {"schema": json.dumps(schema)}
-        if versions and compatibility != "NONE":
-            self._refuse(subject, body, "/latest" if compatibility == "BACKWARD" else "")
         answer = self._call("POST", f"/subjects/{_quoted(subject)}/versions", body)
         if answer.status_code == 409:
             raise _incompatible(subject, [str(_said(answer).get("message", ""))])
@@ -84,6 +81,17 @@ class RegistrySchemas:
         return next(
             known for known in self.versions(subject) if known.id == found["id"] and _same(known.schema, schema)
         )
+
+    def refuse(
+        self, subject: str, schema: AvroSchema, compatibility: Compatibility = "BACKWARD_TRANSITIVE"
+    ) -> None:
+        refuse_malformed(subject, schema)
+        versions = self.versions(subject)
+        if not versions or any(_same(known.schema, schema) for known in versions):
+            return
+        refuse_incompatible(subject, schema, versions, compatibility)
+        if compatibility != "NONE":
+            self._refuse(subject, schema, "/latest" if compatibility == "BACKWARD" else "")
 
     def by_id(self, schema_id: int) -> AvroSchema:
         known = self._by_id.get(schema_id)
@@ -121,10 +129,10 @@ class RegistrySchemas:
                 break
         self._checked(answer)
 
-    def _refuse(self, subject: str, body: dict[str, Any], which: str) -> None:
+    def _refuse(self, subject: str, schema: AvroSchema, which: str) -> None:
         """What the registry itself would refuse, for whatever reason, beside the versions `which`."""
         path = f"/compatibility/subjects/{_quoted(subject)}/versions{which}?verbose=true"
-        found = self._ask("POST", path, body, _NO_SUBJECT)
+        found = self._ask("POST", path, {"schema": json.dumps(schema)}, _NO_SUBJECT)
         if found is not None and not found["is_compatible"]:
             raise _incompatible(subject, found.get("messages") or ["it does not say why"])
 

@@ -9,26 +9,15 @@ import polars as pl
 import pyarrow as pa
 
 from headrace.declare.declaration import TableDef
-from headrace.declare.types import ColumnType
 from headrace.log.batches import Batch, Mark, Partition
 from headrace.log.contract import Log
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.contract import Schemas
+from headrace.stream.layouts import change_columns
 
 ROLE: Final = "tables"
-_SYSTEM: Final = {
-    "_key": ColumnType("str", nullable=True),
-    "_deleted": ColumnType("bool", nullable=True),
-    "_arrival": ColumnType("int", nullable=True),
-    "_valid": ColumnType("int", nullable=True),
-}
 _LIMIT: Final = 50_000
 _END: Final = 2**63 - 1
-
-
-def change_columns(table: TableDef) -> dict[str, ColumnType]:
-    """The columns of a change, all nullable: the table's, `_key`, `_deleted`, `_arrival` and `_valid` (ms)."""
-    return {name: ColumnType(kind.kind, nullable=True) for name, kind in table.columns.items()} | _SYSTEM
 
 
 class Rows:

@@ -23,9 +23,10 @@ from headrace.schema.contract import AvroSchema, Schemas
 from headrace.stream.changes import Lookups
 from headrace.stream.cuts import Cuts
 from headrace.stream.edges import live
-from headrace.stream.enrichment import Enrichment, enriched_columns
+from headrace.stream.enrichment import Enrichment
 from headrace.stream.intake import Intake
 from headrace.stream.issued import Issued
+from headrace.stream.layouts import enriched_columns
 from headrace.stream.letters import Letters
 from headrace.stream.producer import raw_schema
 from headrace.stream.repairs import Id, Repairs

@@ -18,15 +18,7 @@ from headrace.declare.declaration import Check, Join, StreamDef
 from headrace.declare.keys import quoted
 from headrace.declare.types import ColumnType
 from headrace.stream.edges import Edge, Flags, values
-
-SYSTEM: Final[Mapping[str, ColumnType]] = {
-    "_time": ColumnType("int", nullable=True),
-    "_arrival": ColumnType("int", nullable=True),
-    "_file": ColumnType("str", nullable=True),
-    "_partition": ColumnType("int", nullable=True),
-    "_offset": ColumnType("int", nullable=True),
-}
-"""What enrichment adds to a record beside the derived columns; times are ms."""
+from headrace.stream.layouts import enriched_columns
 
 BEYOND: Final = "it leaves 64 bits"
 """Of an expression on whole numbers that cannot be computed."""
@@ -49,12 +41,6 @@ class Enriched:
 
     table: pa.Table
     dead: pa.Table
-
-
-def enriched_columns(stream: StreamDef) -> dict[str, ColumnType]:
-    """The columns of an enriched record, all nullable: the stream's, the derived ones, and the system's own."""
-    found = {name: ColumnType(kind.kind, nullable=True) for name, kind in stream.enriched.items()}
-    return found | dict(SYSTEM)
 
 
 class Enrichment:

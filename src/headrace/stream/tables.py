@@ -20,7 +20,8 @@ from headrace.log.batches import Block, Content, Mark
 from headrace.log.contract import Log, Topic
 from headrace.schema.avro import encode_block, nullable_schema
 from headrace.schema.contract import Schemas
-from headrace.stream.changes import ROLE, Rows, change_columns
+from headrace.stream.changes import ROLE, Rows
+from headrace.stream.layouts import change_columns
 from headrace.stream.sources import read_source
 
 _RETRY: Final = 10 * SECOND

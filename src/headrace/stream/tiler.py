@@ -19,14 +19,13 @@ from headrace.compile.tiles import TILE
 from headrace.declare.declaration import Declaration, View
 from headrace.declare.duration import DAY
 from headrace.declare.topics import Topics
-from headrace.declare.types import ColumnType
 from headrace.log.batches import Batch, Mark, Partition, Positions
 from headrace.log.contract import Log, Topic
 from headrace.schema.avro import decode, encode_block, nullable_schema
 from headrace.schema.contract import Schemas
-from headrace.stream.enrichment import enriched_columns
 from headrace.stream.epochs import Epoch
 from headrace.stream.intake import Intake
+from headrace.stream.layouts import TILES, enriched_columns
 from headrace.stream.open_tiles import OpenTiles
 
 ROLE: Final = "tile"
@@ -35,20 +34,6 @@ OUTAGE: Final = DAY
 _BLOCK: Final = 50_000
 History = Callable[[View, Positions], pa.Table | None]
 Timed = Callable[[str], AbstractContextManager[None]]
-
-TILES: Final[Mapping[str, ColumnType]] = {
-    "view": ColumnType("str", nullable=True),
-    "key": ColumnType("str", nullable=True),
-    "hop": ColumnType("int", nullable=True),
-    "epoch": ColumnType("str", nullable=True),
-    **{
-        field.name: ColumnType(
-            "str" if field.type == pa.string() else "int" if field.type == pa.int64() else "float", nullable=True
-        )
-        for field in list(TILE)[2:]
-    },
-}
-"""The columns of the topics of tiles."""
 
 
 def tiles_of(view: View, epoch: str, tiles: pa.Table) -> pa.Table:

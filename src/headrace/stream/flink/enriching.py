@@ -20,11 +20,12 @@ from headrace.declare.declaration import Declaration, StreamDef, TableDef
 from headrace.declare.duration import duration_text
 from headrace.declare.instant import LATEST
 from headrace.declare.topics import Topics
-from headrace.stream.enrichment import BEYOND, enriched_columns
+from headrace.stream.enrichment import BEYOND
 from headrace.stream.flink.cluster import Cluster
 from headrace.stream.flink.ddl import Insert, Job, name, table, view
 from headrace.stream.flink.functions import FUNCTIONS
 from headrace.stream.flink.readers import Reader
+from headrace.stream.layouts import enriched_columns
 from headrace.stream.letters import DETAIL, REASON
 from headrace.stream.repairs import DEAD_ID, HEADER
 

@@ -17,7 +17,7 @@ from headrace.stream.flink.enriching import enrich_job
 from headrace.stream.flink.readers import readers
 from headrace.stream.flink.settings import settings
 from headrace.stream.flink.tiling import tile_job
-from headrace.stream.tiler import TILES
+from headrace.stream.layouts import TILES
 
 _PROGRAM: Final = '''"""The job `{name}`, written by `headrace export flink`. Run it with `flink run -py {file}`.
 

@@ -16,8 +16,8 @@ from headrace.errors import LogError, MissingExtra, SourceError
 from headrace.log.batches import Batch, Mark, Positions
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.contract import Schemas
-from headrace.stream.changes import change_columns
 from headrace.stream.flink.enriching import SCHEMA, mirror_name
+from headrace.stream.layouts import change_columns
 
 try:
     import psycopg

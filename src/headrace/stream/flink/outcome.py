@@ -17,7 +17,7 @@ from headrace.log.batches import Batch, Framed, Partition
 from headrace.log.contract import Log
 from headrace.schema.avro import decode, nullable_schema
 from headrace.schema.contract import Schemas
-from headrace.stream.enrichment import enriched_columns
+from headrace.stream.layouts import enriched_columns
 from headrace.stream.repairs import DEAD_ID, HEADER, Id
 
 _TAIL: Final = 20_000

@@ -8,7 +8,7 @@ from headrace.declare.declaration import Declaration, StreamDef
 from headrace.declare.topics import Topics
 from headrace.schema.avro import nullable_schema
 from headrace.schema.contract import AvroSchema, Schemas
-from headrace.stream.enrichment import enriched_columns
+from headrace.stream.layouts import enriched_columns
 from headrace.stream.producer import raw_schema
 
 

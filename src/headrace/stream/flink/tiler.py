@@ -30,7 +30,8 @@ from headrace.stream.flink.cluster import Cluster
 from headrace.stream.flink.gateway import Gateway
 from headrace.stream.flink.life import Life
 from headrace.stream.flink.tiling import ROLE, tile_job
-from headrace.stream.tiler import TILES, History, listing, striking, tiles_of
+from headrace.stream.layouts import TILES
+from headrace.stream.tiler import History, listing, striking, tiles_of
 
 _BLOCK: Final = 50_000
 _JOBS: Final = "flink/jobs"

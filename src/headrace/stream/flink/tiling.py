@@ -16,11 +16,10 @@ from headrace.declare.declaration import Declaration, View
 from headrace.declare.topics import Topics
 from headrace.log.batches import Positions
 from headrace.schema.avro import nullable_schema
-from headrace.stream.enrichment import enriched_columns
 from headrace.stream.flink.cluster import Cluster
 from headrace.stream.flink.ddl import Insert, Job, table
 from headrace.stream.flink.functions import FUNCTIONS
-from headrace.stream.tiler import TILES
+from headrace.stream.layouts import TILES, enriched_columns
 
 ROLE: Final = "tile"
 _CHECKPOINTS: Final = 10
