@@ -24,7 +24,7 @@ from headrace.profiles import Profile, read_profile
 
 PROJECT = Path(__file__).parents[2] / "examples" / "inventory" / "project.py"
 CATEGORIES = ("BEEF", "MILK", "BREAD", "FRÜCHTE")
-STORES = (1, 2, 3)
+STORES = (1, 2, 3, 4)
 
 
 class Deployment:
@@ -102,7 +102,7 @@ def write_data(folder: Path) -> int:
     data.mkdir(parents=True)
     products = [{"product_id": n, "category": CATEGORIES[n % 4], "department": "food"} for n in range(40)]
     pl.DataFrame(products).write_parquet(data / "products.parquet")
-    (data / "stores.csv").write_text("store_id,region\n1,north\n2,süd\n")
+    (data / "stores.csv").write_text("store_id,region\n1,north\n2,süd\n3,süd\n")
     (data / "suppliers.csv").write_text(
         "category,supplier,lead_days\n" + "".join(f"{c},S{n},{n + 1}\n" for n, c in enumerate(CATEGORIES))
     )

@@ -15,13 +15,14 @@ from headrace.errors import MissingExtra
 from headrace.profiles import Profile
 from headrace.roles import serve
 from headrace.roles.context import Context
+from headrace.roles.shipping import Shipping
 from headrace.serving.sender import Sender
 from headrace.serving.swap import Watcher
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("part", "clock"), [(Watcher, "wall"), (Sender, "wall"), (Sender, "marks")])
+@pytest.mark.parametrize(("part", "clock"), [(Watcher, "wall"), (Shipping, "wall"), (Sender, "marks")])
 def test_a_part_that_fails_ends_the_role(
     part: type, clock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.parse import urlsplit
 
 from headrace.errors import ServingError
@@ -13,13 +15,14 @@ from headrace.features.vector import Vectors
 from headrace.models.artifact import Artifact
 from headrace.models.registry import Registry
 from headrace.roles.context import Context
+from headrace.roles.shipping import Shipping, folder_of, opened
 from headrace.serving.app import create_app
 from headrace.serving.once import Once
 from headrace.serving.past import Past, in_topic_or_archive, on_disk
 from headrace.serving.predictor import PredictionLog, Predictor, named_ids, random_ids
 from headrace.serving.requests import Requests
 from headrace.serving.segment import SegmentWriter
-from headrace.serving.sender import Sender, append_time, prediction_time
+from headrace.serving.sender import Sender, prediction_time
 from headrace.serving.server import serve
 from headrace.serving.swap import Watcher
 
@@ -39,8 +42,9 @@ class Champions:
 
 
 def settle() -> None:
-    """What is loaded by now stays: the collector need not walk it while requests wait. And the threads that ship
-    predictions and watch for champions give the interpreter back sooner than after Python's 5 ms."""
+    """What is loaded by now, the model's libraries too, stays: the collector need not walk it while requests wait,
+    which takes it a quarter of a second. And the threads that ship predictions and watch for champions give the
+    interpreter back sooner than after Python's 5 ms."""
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(0.0005)
@@ -48,7 +52,7 @@ def settle() -> None:
 
 def run(context: Context) -> None:
     declaration, profile = context.declaration, context.profile
-    folder = profile.home / "predictions"
+    folder = folder_of(profile)
     folder.mkdir(parents=True, exist_ok=True)
     replayed = profile.clock == "marks"
 
@@ -63,18 +67,12 @@ def run(context: Context) -> None:
     log: PredictionLog = Once(segments, folder) if replayed else segments
     ids = named_ids if replayed else random_ids
     predictor = Predictor(declaration, Vectors(declaration, store, now), log, now, ids=ids)
-    sender = Sender(
-        declaration,
-        context.log,
-        context.schemas,
-        folder,
-        partitions=profile.partitions,
-        now=lambda: context.clock.now() or 0,
-        arrival=prediction_time if replayed else append_time,
-    )
+    closing = threading.Event()
+    ship, sender = _shipping(context, closing)
     champions = Champions(profile.open_registry(declaration))
-    settle()
     watcher = Watcher(predictor, champions, Requests.of(declaration).rehearsal())
+    watcher.look()
+    settle()
     kept = in_topic_or_archive(declaration, context.log, context.schemas, profile.open_archive(declaration))
     app = create_app(
         declaration,
@@ -83,15 +81,12 @@ def run(context: Context) -> None:
         unshipped=sender.unshipped,
         past=Past(declaration, (on_disk(folder), kept), champions),
     )
-    shipping = threading.Event()
     address = urlsplit(profile.server)
     try:
         with ThreadPoolExecutor(2, "serve") as threads:
             jobs = [
                 threads.submit(watcher.run, context.stop),
-                threads.submit(sender.follow, context.clock.closed, shipping)
-                if replayed
-                else threads.submit(sender.run, shipping),
+                threads.submit(ship),
             ]
             for job in jobs:
                 job.add_done_callback(lambda _: context.stop.set())  # one that failed ends the role
@@ -105,9 +100,19 @@ def run(context: Context) -> None:
                 )
             finally:
                 context.stop.set()
-                shipping.set()  # the sender ships what was answered before it leaves
+                closing.set()  # the sender ships what was answered before it leaves
         for job in jobs:
             job.result()
     finally:
-        sender.close()
+        if isinstance(sender, Sender):
+            sender.close()
         segments.close()
+
+
+def _shipping(context: Context, closing: threading.Event) -> tuple[Callable[[], None], Sender | Shipping]:
+    """What ships predictions until closing is set, and how it is. Under replay in this process, step by step."""
+    if context.profile.clock != "marks":
+        shipping = Shipping(context.declaration, context.profile)
+        return partial(shipping.run, closing), shipping
+    sender = opened(context, prediction_time)
+    return partial(sender.follow, context.clock.closed, closing), sender

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from headrace.serving.segment import Frames, aside, number_of, read_frames, segm
 from headrace.stream.producer import ROLE as PRODUCERS
 
 ROLE: Final = "serve"
+_REST: Final = 3.0
 _PATIENCE: Final = 1.0
 """Seconds to wait for a turn at the raw topic before that is told as a problem."""
 _LOG: Final = logging.getLogger("headrace.serve")
@@ -121,11 +123,13 @@ class Sender:
         self._clean()
 
     def run(self, stop: threading.Event, idle: float = 0.05, pause: float = 1.0) -> None:
-        """Ships every `idle` seconds until told to stop, and then what is left: in parts so large that the server
-        has time for its requests. After a failure it tries again in `pause` seconds."""
+        """Ships every `idle` seconds until told to stop, and then what is left. After a failure it tries again in
+        `pause` seconds. Much of the work is by the part and not by the row: so it rests for a multiple of the time
+        that the last part took, and parts grow with the load."""
         while not stop.is_set():
+            began = time.monotonic()
             self._try()
-            stop.wait(pause if self.problem else idle)
+            stop.wait(pause if self.problem else max(idle, _REST * (time.monotonic() - began)))
         while self._try():
             pass
 
